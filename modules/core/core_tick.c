@@ -1,0 +1,293 @@
+/* The tick: regular work, once a second in exactly one child.
+ *
+ * mod_watchdog gives each child a thread that calls once a second. Which child
+ * does the work is decided by one word in shared memory: the claim, of pid,
+ * generation and whether it is at work just now. It stays with a child as long
+ * as that lives, so that work may keep things in its process; a child of a
+ * newer generation takes it from an older one between two ticks. A child that
+ * dies loses it at once: the parent sees its end (child_status), and the other
+ * children see it as well, should the parent be late. */
+#include <ap_mpm.h>
+#include <errno.h>
+#include <mod_watchdog.h>
+#include <mpm_common.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core_private.h"
+#include "usher_clock.h"
+#include "usher_duration.h"
+
+APLOG_USE_MODULE(usher);
+
+#define TICK_INTERVAL APR_USEC_PER_SEC
+/* Work that takes longer than this delays the next tick: its name is logged. */
+#define SLOW_LIMIT (APR_USEC_PER_SEC / 2)
+/* Work that is at it for so long is named while it still runs. */
+#define STUCK_LIMIT (10 * APR_USEC_PER_SEC)
+/* At most one message in this time about the same work. */
+#define LOG_INTERVAL (60 * APR_USEC_PER_SEC)
+
+#define CLAIM_RUNNING ((apr_uint64_t)1 << 63)
+#define CLAIM(pid, gen) \
+    ((apr_uint64_t)((gen) & 0x7fffffff) << 32 | (apr_uint32_t)(pid))
+#define CLAIM_PID(claim) ((pid_t)(apr_uint32_t)(claim))
+#define CLAIM_GEN(claim) ((apr_uint32_t)((claim) >> 32) & 0x7fffffff)
+
+#define WORK_NAME_SIZE 48
+
+typedef struct {
+    _Atomic apr_uint64_t claim; /* 0: nobody */
+    _Atomic apr_int64_t work_began; /* on the boot clock; 0: none under way */
+    char work[WORK_NAME_SIZE]; /* its name; may be read torn, always ends in 0 */
+} tick_shm_t;
+_Static_assert(sizeof(tick_shm_t) == 64, "part of the segment's layout");
+
+static const usher_memory_spec_t spec = {
+    .name = "core",
+    .layout = 1,
+    .size = sizeof(tick_shm_t),
+    .size_min = sizeof(tick_shm_t),
+    .size_max = sizeof(tick_shm_t),
+};
+
+/* Work and when something was last logged about it, by this process. */
+typedef struct {
+    const usher_tick_work_t *work;
+    apr_time_t logged_at;
+} task_t;
+
+static usher_memory_t *memory;    /* of this reading of the configuration */
+static apr_array_header_t *tasks; /* of task_t, in pconf */
+static tick_shm_t *tick;
+static apr_uint64_t self;         /* this child's claim */
+static _Atomic int stopping;      /* this child ends */
+static APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_watchdog;
+static APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *register_watchdog;
+
+void core_tick_pre_config(apr_pool_t *pconf)
+{
+    tasks = apr_array_make(pconf, 8, sizeof(task_t));
+    memory = NULL;
+    tick = NULL;
+}
+
+int core_tick_check_config(server_rec *s)
+{
+    get_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    register_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    memory = core_memory_declare(&spec);
+    if (!get_watchdog || !register_watchdog) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(1008)
+                     "mod_usher needs mod_watchdog: add \"LoadModule "
+                     "watchdog_module modules/mod_watchdog.so\"");
+        return usher_conf_may_refuse() ? !OK : OK;
+    }
+    return OK;
+}
+
+void core_tick_add(const usher_tick_work_t *work)
+{
+    task_t task = { work, 0 };
+
+    APR_ARRAY_PUSH(tasks, task_t) = task;
+}
+
+static int may_log(task_t *task, apr_time_t now)
+{
+    if (task->logged_at && now - task->logged_at < LOG_INTERVAL) {
+        return 0;
+    }
+    task->logged_at = now;
+    return 1;
+}
+
+static void run_task(task_t *task, server_rec *s, apr_pool_t *ptemp)
+{
+    const usher_clock_t *clock = usher_clock_system();
+    apr_time_t began = clock->boot_now(), ended;
+    char took[USHER_DURATION_SIZE];
+
+    if (task->work->where == USHER_TICK_CHILD) {
+        apr_cpystrn(tick->work, task->work->name, sizeof(tick->work));
+        atomic_store(&tick->work_began, began);
+    }
+    task->work->run(task->work->baton, s, ptemp);
+    if (task->work->where == USHER_TICK_CHILD) {
+        atomic_store(&tick->work_began, 0);
+    }
+    ended = clock->boot_now();
+    if (ended - began >= SLOW_LIMIT && may_log(task, ended)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, USHERLOGNO(1020)
+                     "tick: \"%s\" took %s; all other regular work of Usher "
+                     "waited for it. Look at what it depends on (disk, "
+                     "database, a busy machine)", task->work->name,
+                     usher_duration_format(took, (ended - began) / 1000 * 1000));
+    }
+}
+
+static void run_tasks(usher_tick_where_e where, server_rec *s, apr_pool_t *ptemp)
+{
+    int i;
+
+    for (i = 0; i < tasks->nelts; ++i) {
+        task_t *task = &APR_ARRAY_IDX(tasks, i, task_t);
+
+        if (task->work->where == where && !atomic_load(&stopping)) {
+            run_task(task, s, ptemp);
+        }
+    }
+}
+
+/* Children share one user id: a process that may not be signalled is none. */
+static int is_dead(pid_t pid)
+{
+    return kill(pid, 0) != 0 && (errno == ESRCH || errno == EPERM);
+}
+
+static int may_take(apr_uint64_t claim)
+{
+    if (!claim || claim == self) {
+        return 1;
+    }
+    if (!(claim & CLAIM_RUNNING)
+        && (apr_int32_t)((CLAIM_GEN(self) - CLAIM_GEN(claim)) << 1) > 0) {
+        return 1;
+    }
+    return is_dead(CLAIM_PID(claim));
+}
+
+/* Called by mod_watchdog's thread of this child; STOPPING also by the main
+ * thread, possibly while the other is at work. */
+static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
+{
+    server_rec *s = data;
+    apr_uint64_t claim = atomic_load(&tick->claim);
+    apr_uint64_t idle = self;
+
+    if (state == AP_WATCHDOG_STATE_STOPPING) {
+        atomic_store(&stopping, 1);
+        atomic_compare_exchange_strong(&tick->claim, &idle, 0);
+    }
+    else if (state == AP_WATCHDOG_STATE_RUNNING && !atomic_load(&stopping) && may_take(claim)
+             && atomic_compare_exchange_strong(&tick->claim, &claim, self | CLAIM_RUNNING)) {
+        if (CLAIM_PID(claim) != CLAIM_PID(self)) {
+            ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, USHERLOGNO(1021)
+                         "tick: taken over by this child from %d",
+                         (int)CLAIM_PID(claim));
+        }
+        run_tasks(USHER_TICK_CHILD, s, ptemp);
+        claim = self | CLAIM_RUNNING;
+        atomic_compare_exchange_strong(&tick->claim, &claim,
+                                       atomic_load(&stopping) ? 0 : self);
+    }
+    return APR_SUCCESS;
+}
+
+static int has_tasks(usher_tick_where_e where)
+{
+    int i;
+
+    for (i = 0; i < tasks->nelts; ++i) {
+        if (APR_ARRAY_IDX(tasks, i, task_t).work->where == where) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Last of all post_config hooks: without work no thread is asked for. */
+int core_tick_post_config(apr_pool_t *pconf, server_rec *s)
+{
+    ap_watchdog_t *watchdog;
+    apr_status_t rv;
+
+    tick = core_memory_base(memory, NULL);
+    if (!tick || !get_watchdog || !register_watchdog || !has_tasks(USHER_TICK_CHILD)) {
+        return OK;
+    }
+    rv = get_watchdog(&watchdog, "usher-tick", 0, 0, pconf);
+    if (rv == APR_SUCCESS) {
+        rv = register_watchdog(watchdog, TICK_INTERVAL, s, tick_watchdog);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, USHERLOGNO(1022)
+                     "tick: mod_watchdog gives no thread%s",
+                     usher_conf_may_refuse() ? "" : "; regular work of Usher is off "
+                     "until httpd is stopped and started");
+        return usher_conf_may_refuse() ? !OK : OK;
+    }
+    return OK;
+}
+
+/* Gives up the claim of a process that is gone. */
+static void disown(pid_t pid)
+{
+    apr_uint64_t claim = tick ? atomic_load(&tick->claim) : 0;
+
+    if (claim && CLAIM_PID(claim) == pid) {
+        atomic_store(&tick->work_began, 0);
+        atomic_compare_exchange_strong(&tick->claim, &claim, 0);
+    }
+}
+
+/* Before the watchdog's threads start. */
+void core_tick_child_init(void)
+{
+    int generation = 0;
+
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    self = CLAIM(getpid(), generation);
+    disown(getpid()); /* a dead child's pid, given to this one */
+}
+
+void core_tick_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
+                            int slot, mpm_child_status state)
+{
+    if (state == MPM_CHILD_EXITED) {
+        disown(pid);
+    }
+}
+
+static void name_stuck_work(server_rec *s)
+{
+    static apr_time_t logged_at; /* only the parent's main thread is here */
+    apr_time_t began = atomic_load(&tick->work_began);
+    apr_time_t now = usher_clock_system()->boot_now();
+    char name[WORK_NAME_SIZE], since[USHER_DURATION_SIZE];
+
+    if (!began || now - began < STUCK_LIMIT || (logged_at && now - logged_at < LOG_INTERVAL)) {
+        return;
+    }
+    logged_at = now;
+    apr_cpystrn(name, tick->work, sizeof(name));
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, USHERLOGNO(1023)
+                 "tick: \"%s\" has been at work in child %d for %s; all other "
+                 "regular work of Usher waits. Look at what it depends on; if "
+                 "that child is ended, another one goes on", name,
+                 (int)CLAIM_PID(atomic_load(&tick->claim)),
+                 usher_duration_format(since, (now - began) / APR_USEC_PER_SEC * APR_USEC_PER_SEC));
+}
+
+/* The parent, about every ten seconds. */
+int core_tick_monitor(apr_pool_t *p, server_rec *s)
+{
+    pid_t owner = tick ? CLAIM_PID(atomic_load(&tick->claim)) : 0;
+    siginfo_t info;
+    apr_pool_t *ptemp;
+
+    /* The last resort for a claim whose owner's end went unseen, and whose pid
+     * some other process has now: it is no child of ours. */
+    if (owner && waitid(P_PID, (id_t)owner, &info, WEXITED | WNOHANG | WNOWAIT) != 0
+        && errno == ECHILD) {
+        disown(owner);
+    }
+    if (tick) {
+        name_stuck_work(s);
+    }
+    apr_pool_create(&ptemp, p);
+    run_tasks(USHER_TICK_PARENT, s, ptemp);
+    apr_pool_destroy(ptemp);
+    return OK;
+}

@@ -1,0 +1,132 @@
+# Retained shared memory: it outlives restarts, children of all generations
+# share it, another size or layout carries over what fits, and the death of a
+# process that changes it loses nothing and lets nobody wait.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::CoreTest;
+use Usher::Wait;
+
+my $httpd = core_httpd();
+ok $httpd->start, 'starts' or diag $httpd->console;
+
+subtest 'contents and address survive restarts' => sub {
+    my $first = ask($httpd, 'pid');
+    is $first->{size}, 65536, 'the default size';
+    is ask($httpd, 'set=4711')->{status}, 200, 'written';
+    for my $how (qw(graceful restart graceful)) {
+        ok $httpd->$how, $how;
+        my $now = wait_until {
+            my $answer = ask($httpd, 'pid');
+            $answer->{generation} > $first->{generation} && $answer;
+        };
+        is $now->{value}, 4711, "$how: the value is there";
+        is $now->{base}, $first->{base}, "$how: at the same address";
+        isnt $now->{pid}, $first->{pid}, "$how: seen by another child";
+        $first = $now;
+    }
+};
+
+subtest 'children of two generations share it' => sub {
+    my $old = background($httpd, 'wait=99');
+    wait_until { ask($httpd, 'pid')->{status} == 200 };
+    ok $httpd->graceful, 'graceful restart while an old child is at work';
+    my $new = ask($httpd, 'set=99');
+    is $new->{status}, 200, 'a new child writes';
+    my $seen = answer_of($old);
+    is $seen->{value}, 99, 'the old child sees it';
+};
+
+subtest 'another size carries over what fits' => sub {
+    ask($httpd, 'set=5');
+    ask($httpd, 'move') for 1 .. 20;
+    my $before = ask($httpd, 'check');
+    is $before->{lost}, 0, 'the ledger is whole';
+
+    $httpd->conf(core_conf("UsherMemory test 128K\n"));
+    ok $httpd->graceful, 'larger';
+    ok $httpd->log->wait_for(qr/USHER1010: memory "test" was 64K of layout 1 and is 128K of layout 1: $before->{accounts} records carried over, 0 dropped/),
+        'the log says how much came over';
+    wait_until { ask($httpd, 'pid')->{size} == 131072 };
+    is ask($httpd, 'pid')->{value}, 5, 'contents came over';
+    is ask($httpd, 'check')->{lost}, 0, 'and are whole';
+
+    $httpd->conf(core_conf("UsherMemory test 4K\n"));
+    ok $httpd->graceful, 'smaller';
+    my $line = $httpd->log->wait_for(qr/is 4K of layout 1: \d+ records carried over, [1-9]\d* dropped/);
+    ok $line, 'the log says what was dropped';
+    wait_until { ask($httpd, 'pid')->{size} == 4096 };
+    is ask($httpd, 'pid')->{value}, 5, 'what fits came over';
+};
+
+subtest 'another layout' => sub {
+    $httpd->conf(core_conf("UsherTestLayout 2\n"));
+    ok $httpd->graceful, 'to a newer layout';
+    ok $httpd->log->wait_for(qr/was 4K of layout 1 and is 64K of layout 2: \d+ records carried over/), 'said';
+    my $answer = wait_until { my $a = ask($httpd, 'check'); $a->{layout} == 2 && $a };
+    # Money moved out of the part that was kept stays away: up to 20 moves of 10.
+    cmp_ok abs($answer->{lost}), '<=', 20 * 10 * 100, 'contents were translated';
+    is ask($httpd, 'pid')->{value}, 5, 'the value came over';
+
+    $httpd->log->expect(qr/USHER1011: memory "test" was 64K of layout 2 and is 64K of layout 1: it begins empty/);
+    $httpd->conf(core_conf());
+    ok $httpd->graceful, 'back to one that does not understand the newer';
+    $answer = wait_until { my $a = ask($httpd, 'check'); $a->{layout} == 1 && $a };
+    is $answer->{lost}, 0, 'begins empty and whole';
+    is ask($httpd, 'pid')->{value}, 0, 'without the value';
+};
+
+subtest 'a piece whose module is gone is given up' => sub {
+    $httpd->conf(core_conf(), usher => ['usher']);
+    ok $httpd->graceful, 'without the module';
+    ok $httpd->log->wait_for(qr/USHER1015: memory "test" given up/), 'said';
+    $httpd->conf(core_conf(), usher => [qw(usher ushertest)]);
+    ok $httpd->graceful, 'and with it again';
+    ok((wait_until { ask($httpd, 'check')->{status} == 200 }), 'it has new memory');
+};
+
+$httpd->finish('no other warning');
+
+# The directives say what locks there are; each must survive its holder.
+for my $mutex ('default', 'pthread', 'fcntl', 'flock:logs', 'sysvsem') {
+    subtest "the holder of a lock is killed: Mutex $mutex" => sub {
+        my $server = core_httpd($mutex eq 'default' ? '' : "Mutex $mutex usher\n");
+        ok $server->start, 'starts' or diag $server->console;
+        $server->log->expect(qr/USHER1018: memory "test": process \d+ died while it changed it/);
+        is ask($server, 'move')->{rv}, 0, 'a move';
+        isnt ask($server, 'die')->{status}, 200, 'a child dies in the middle of a move';
+        my $began = time;
+        my $after = ask($server, 'check');
+        cmp_ok time - $began, '<', 3, 'nobody waits';
+        is_deeply [@$after{qw(rv lost repairs)}], [0, 0, 1], 'the next one has mended it';
+        is ask($server, 'move')->{rv}, 0, 'and moves go on';
+        ok $server->graceful, 'graceful restart';
+        is ask($server, 'check')->{lost}, 0, 'still whole';
+        $server->finish('only the announced in the log');
+    };
+}
+
+subtest 'a stopped child that holds the lock does not stop a restart' => sub {
+    my $server = core_httpd();
+    ok $server->start, 'starts';
+    my $holder = background($server, 'hold=60', 90);
+    # The lock is held when a move does not come back at once.
+    ok((wait_until { ask($server, 'move', 0.5)->{status} == 599 }), 'the lock is held');
+    $server->log->expect(qr/USHER1011: .* it begins empty, as its contents could not be carried over/);
+    # The children that hold and wait end only by force.
+    $server->log->tolerate(qr/AH00045|AH00046|AH00047|exit signal|USHER1018/);
+    $server->conf(core_conf("UsherMemory test 16K\n"));
+    my $began = time;
+    ok $server->graceful, 'graceful restart with another size';
+    cmp_ok time - $began, '<', 20, 'did not wait for the lock';
+    my $answer = wait_until { my $a = ask($server, 'pid', 2); ($a->{size} // 0) == 16384 && $a };
+    ok $answer, 'the site answers';
+    is ask($server, 'move')->{rv}, 0, 'with a lock that works';
+    kill 'KILL', $holder->{pid};
+    waitpid $holder->{pid}, 0;
+    $server->finish('only the announced in the log');
+};
+
+done_testing;

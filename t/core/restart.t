@@ -1,0 +1,109 @@
+# What is wrong in a configuration is said by configtest, with directive, value
+# and remedy; and on a running server a graceful restart into it does not end
+# the site.
+use strict;
+use warnings FATAL => 'all';
+
+use HTTP::Tiny ();
+use Test::More;
+use Usher::CoreTest;
+use Usher::Wait;
+
+my @good = (core_conf(), usher => [qw(usher ushertest)]);
+
+# name => [what configtest says, is /t served after a restart into it, the
+#          configuration, options]
+my @broken = (
+    ['a size that is none',
+        qr/UsherMemory test "12Q": a size is a number and a unit/, 1,
+        core_conf("UsherMemory test 12Q\n")],
+    ['a size of nothing',
+        qr/UsherMemory test "0": a size is/, 1,
+        core_conf("UsherMemory test 0\n")],
+    ['too small a size',
+        qr/USHER1005: UsherMemory test 1K: the size must be from 4K to/, 1,
+        core_conf("UsherMemory test 1K\n")],
+    ['a size of the core that is fixed',
+        qr/USHER1005: UsherMemory core 64K: the size must be from 64 to 64/, 1,
+        core_conf("UsherMemory core 64K\n")],
+    ['a piece that nobody has',
+        qr/USHER1004: UsherMemory tset 64K: no loaded module has a piece of that name; there are: core, test/, 1,
+        core_conf("UsherMemory tset 64K\n")],
+    ['UsherMemory inside a vhost',
+        qr/UsherMemory belongs outside of all sections/, 1,
+        core_conf("<VirtualHost 127.0.0.1:*>\nUsherMemory test 64K\n</VirtualHost>\n")],
+    ['more memory than there is',
+        qr/USHER1006: UsherMemory test 1048576T: the system does not give so much/, 1,
+        core_conf("UsherMemory test 1048576T\n")],
+    ['a lock that hangs',
+        qr/USHER1007: Mutex posixsem: .* add "Mutex pthread usher"/, 1,
+        core_conf("Mutex posixsem usher\n")],
+    ['a bad value of a module',
+        qr/UsherTestLayout "3": there are 1 and 2/, 1,
+        core_conf("UsherTestLayout 3\n")],
+    ['no core',
+        qr/USHER1002: mod_ushertest needs mod_usher: add "LoadModule usher_module/, 0,
+        core_conf(), usher => ['ushertest']],
+    ['a module of another release',
+        qr/USHER1003: mod_ushertestabi was built for ABI 9999 of mod_usher, the one loaded has \d+: install all modules of one Usher release/, 1,
+        core_conf(), usher => [qw(usher ushertest ushertestabi)]],
+);
+
+my $httpd = core_httpd();
+is_deeply [($httpd->configtest)[0]], [0], 'the good configuration passes' or diag(($httpd->configtest)[1]);
+$httpd->conf(core_conf(), usher => [qw(ushertest usher)]);
+is_deeply [($httpd->configtest)[0]], [0], 'in any order of LoadModule';
+$httpd->conf(@good);
+
+for my $case (@broken) {
+    my ($name, $says, undef, @conf) = @$case;
+
+    subtest "configtest: $name" => sub {
+        $httpd->conf(@conf);
+        my ($code, $out) = $httpd->configtest;
+        isnt $code, 0, 'refused';
+        like $out, $says, 'and why';
+        unlike $out, qr/Syntax OK/, 'not OK';
+    };
+}
+
+subtest 'the first start refuses as well' => sub {
+    $httpd->conf(core_conf("UsherMemory test 1048576T\n"), usher => [qw(usher ushertest)]);
+    ok !$httpd->start, 'does not start';
+    like $httpd->console, qr/USHER1006/, 'and says why';
+};
+
+$httpd->conf(@good);
+ok $httpd->start, 'starts' or diag $httpd->console;
+ask($httpd, 'set=42');
+
+for my $case (@broken) {
+    my ($name, $says, $served, @conf) = @$case;
+
+    subtest "graceful restart of a running server into: $name" => sub {
+        my ($number) = $says =~ /USHER(\d+)/;
+        my $before = ask($httpd, 'pid');
+
+        $httpd->conf(@conf);
+        # A directive's own refusal is logged as USHER1001.
+        $httpd->log->expect($number ? () : qr/USHER1001: .*httpd\.conf:\d+: \w+ .*the site goes on/);
+        $httpd->log->tolerate(qr/USHER10\d\d/);
+        ok $httpd->graceful, 'httpd goes on';
+        my $page = HTTP::Tiny->new(proxy => undef)->get($httpd->url('/index.html'));
+        is $page->{content}, "usher test\n", 'and answers';
+        my $now;
+        wait_until(sub { $now = ask($httpd, 'pid'); ($now->{pid} // 0) != $before->{pid} });
+        if ($served) {
+            is $now->{value}, 42, 'the part that was wrong keeps what it had';
+        } else {
+            is $now->{status}, 503, 'the part without a core is off';
+        }
+        $httpd->conf(@good);
+        ok $httpd->graceful, 'mended';
+        ok((wait_until { ask($httpd, 'pid')->{status} == 200 }), 'and all is on again');
+        is ask($httpd, 'pid')->{value}, 42, 'with its contents';
+    };
+}
+
+$httpd->finish('only the announced in the log');
+done_testing;

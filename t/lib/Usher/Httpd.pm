@@ -1,0 +1,191 @@
+# An httpd of a test's own: its configuration is text, it can be broken,
+# restarted and killed. Ends with the object; its error log is watched.
+package Usher::Httpd;
+
+use strict;
+use warnings FATAL => 'all';
+
+use File::Path qw(make_path remove_tree);
+use POSIX qw(WNOHANG);
+use Usher::Env ();
+use Usher::LogWatch ();
+use Usher::Wait;
+
+my $count = 0;
+
+# Interrupted, a test still ends what it started.
+$SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP);
+
+# new(conf => text, %options): options are
+#   modules => [names of httpd's modules], beside the MPM and authz_core
+#   usher   => [names of ours], default all that were built; [] for none
+#   mpm     => default the one t/TEST runs with
+#   port    => default a free one; the text may use @PORT@, @ROOT@, @HTDOCS@
+#   loglevel=> default "info"
+sub new {
+    my ($class, %opt) = @_;
+    my $name = $opt{name} // sprintf 'httpd-%d-%d', $$, ++$count;
+    my $root = Usher::Env::builddir() . "/t/work/$name";
+    my $self = bless { mpm => $ENV{USHER_MPM}, loglevel => 'info', modules => [], %opt,
+                       root => $root, owner => $$, port => $opt{port} // free_port() }, $class;
+
+    remove_tree($root);
+    make_path("$root/logs", "$root/htdocs");
+    open my $fh, '>', "$root/htdocs/index.html" or die $!;
+    print $fh "usher test\n";
+    close $fh;
+    $self->conf($opt{conf} // '');
+    $self->{log} = Usher::LogWatch->new($self->error_log);
+    return $self;
+}
+
+sub port      { $_[0]{port} }
+sub root      { $_[0]{root} }
+sub pid       { $_[0]{pid} }
+sub log       { $_[0]{log} }
+sub error_log { "$_[0]{root}/logs/error_log" }
+sub url       { "http://127.0.0.1:$_[0]{port}" . ($_[1] // '/') }
+
+# Write another configuration; options as of new() change with it.
+sub conf {
+    my ($self, $text, %opt) = @_;
+
+    @$self{ keys %opt } = values %opt;
+    open my $fh, '>', "$self->{root}/httpd.conf" or die $!;
+    print $fh $self->_frame($text);
+    close $fh;
+    return $self;
+}
+
+sub _frame {
+    my ($self, $text) = @_;
+    my $root = $self->{root};
+    my $user = $> == 0 ? "User nobody\nGroup #" . (getpwnam 'nobody')[3] . "\n" : '';
+    my $usher = $self->{usher} ? (@{ $self->{usher} } ? Usher::Env::load_usher(@{ $self->{usher} }) : '')
+                               : Usher::Env::load_usher();
+    my $modules = Usher::Env::load_modules("mpm_$self->{mpm}", 'authz_core', @{ $self->{modules} });
+
+    $text =~ s/\@PORT\@/$self->{port}/g;
+    $text =~ s/\@ROOT\@/$root/g;
+    $text =~ s/\@HTDOCS\@/$root\/htdocs/g;
+    return <<"EOT" . $text;
+ServerRoot $root
+DefaultRuntimeDir logs
+PidFile logs/httpd.pid
+ErrorLog logs/error_log
+LogLevel $self->{loglevel}
+$modules$usher
+${user}ServerName localhost:$self->{port}
+Listen 127.0.0.1:$self->{port}
+DocumentRoot $root/htdocs
+GracefulShutdownTimeout 5
+KeepAlive On
+EOT
+}
+
+# configtest: (exit code, what it printed)
+sub configtest {
+    my ($self) = @_;
+    my $out = qx($ENV{USHER_HTTPD} -f $self->{root}/httpd.conf -t 2>&1);
+
+    return ($? >> 8, $out);
+}
+
+# Starts httpd and waits until it serves; false where it ended instead.
+sub start {
+    my ($self) = @_;
+    my $pid = fork // die "fork: $!";
+
+    if (!$pid) {
+        # A group of its own: the prefork MPM signals its whole group.
+        setpgrp;
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', "$self->{root}/logs/console";
+        open STDERR, '>&', \*STDOUT;
+        exec $ENV{USHER_HTTPD}, '-f', "$self->{root}/httpd.conf", '-D', 'FOREGROUND' or POSIX::_exit(127);
+    }
+    $self->{pid} = $pid;
+    my $served = wait_until { !$self->running || $self->_served > 0 } 60;
+    return $self->running && $served;
+}
+
+# How often httpd said that it is serving (once per start and restart).
+sub _served {
+    my ($self) = @_;
+
+    open my $fh, '<', $self->error_log or return 0;
+    return scalar grep { /resuming normal operations/ } <$fh>;
+}
+
+# What httpd printed before its log was open.
+sub console {
+    my ($self) = @_;
+
+    open my $fh, '<', "$self->{root}/logs/console" or return '';
+    local $/;
+    return scalar <$fh> // '';
+}
+
+sub running {
+    my ($self) = @_;
+
+    return 0 unless $self->{pid};
+    return 1 if waitpid($self->{pid}, WNOHANG) == 0;
+    $self->{status} = $?;
+    delete $self->{pid};
+    return 0;
+}
+
+# graceful() and restart() return when the new generation serves.
+sub graceful { $_[0]->_again('USR1') }
+sub restart  { $_[0]->_again('HUP') }
+
+sub _again {
+    my ($self, $signal) = @_;
+    my $before = $self->_served;
+
+    kill $signal, $self->{pid};
+    wait_until { !$self->running || $self->_served > $before } 60;
+    return $self->running;
+}
+
+# The pids of the children, all generations.
+sub children {
+    my ($self) = @_;
+
+    return unless $self->{pid};
+    open my $fh, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
+    return split ' ', scalar(<$fh>) // '';
+}
+
+sub stop {
+    my ($self) = @_;
+
+    return 1 unless $self->running;
+    kill 'TERM', $self->{pid};
+    return 1 if wait_until { !$self->running } 30;
+    kill 'KILL', $self->children, $self->{pid};
+    waitpid delete $self->{pid}, 0;
+    return 0;
+}
+
+# Stop and look at the log: one test.
+sub finish {
+    my ($self, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $stopped = $self->stop;
+    return $self->{log}->finish($name) && $stopped;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+    local ($?, $@, $!);
+    $self->stop;
+    remove_tree($self->{root}) unless $ENV{USHER_KEEP_WORK};
+    return;
+}
+
+1;

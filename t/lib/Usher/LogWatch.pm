@@ -1,0 +1,80 @@
+# Watches an error log: any warning that a test did not announce fails it.
+package Usher::LogWatch;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More ();
+use Usher::Wait;
+
+# A line that must be announced: of level warn or above, a child's death, or
+# a sanitizer's report. [module:level] is in every line of httpd's own format.
+my $alarming = qr/\[\w*:(?:warn|error|crit|alert|emerg)\]
+                 |exit[ ]signal
+                 |AddressSanitizer|LeakSanitizer|runtime[ ]error:/x;
+
+sub new {
+    my ($class, $file) = @_;
+    my $self = bless { file => $file, from => 0, expected => [] }, $class;
+
+    $self->{from} = -s $file || 0;
+    return $self;
+}
+
+# Announce a line: each regular expression must match at least one line by
+# the time of finish(), and lines matched are no failure.
+sub expect {
+    my ($self, @regexes) = @_;
+
+    push @{ $self->{expected} }, map { { regex => $_, must => 1 } } @regexes;
+    return $self;
+}
+
+# Lines that may be there or not, as what other processes do at a kill -9.
+sub tolerate {
+    my ($self, @regexes) = @_;
+
+    push @{ $self->{expected} }, map { { regex => $_, must => 0 } } @regexes;
+    return $self;
+}
+
+# All lines since new() or the last finish().
+sub lines {
+    my ($self) = @_;
+
+    open my $fh, '<', $self->{file} or return;
+    seek $fh, $self->{from}, 0;
+    my @lines = <$fh>;
+    chomp @lines;
+    return @lines;
+}
+
+# True as soon as a line matches; for things that are logged a moment later.
+sub wait_for {
+    my ($self, $regex, $limit) = @_;
+
+    return wait_until { (grep { $_ =~ $regex } $self->lines)[0] } $limit;
+}
+
+# One test: what was announced has come, and nothing else that alarms.
+sub finish {
+    my ($self, $name) = @_;
+    my @lines = $self->lines;
+    my @wrong;
+
+    for my $want (grep { $_->{must} } @{ $self->{expected} }) {
+        push @wrong, "announced, but not in the log: $want->{regex}"
+            unless grep { $_ =~ $want->{regex} } @lines;
+    }
+    for my $line (grep { $_ =~ $alarming } @lines) {
+        push @wrong, "not announced: $line"
+            unless grep { $line =~ $_->{regex} } @{ $self->{expected} };
+    }
+    $self->{from} = -s $self->{file} || 0;
+    $self->{expected} = [];
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return Test::More::ok(!@wrong, $name // 'error log: only what was announced')
+        || !Test::More::diag(join "\n", @wrong);
+}
+
+1;

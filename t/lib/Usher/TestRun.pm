@@ -1,0 +1,109 @@
+# Apache::TestRun as Usher needs it: works as root, knows the MPM to run, and
+# counts skipped tests as failures where USHER_NO_SKIP is set (CI).
+package Usher::TestRun;
+
+use strict;
+use warnings FATAL => 'all';
+
+use parent 'Apache::TestRun';
+use File::Path qw(make_path);
+use TAP::Harness ();
+use Usher::Env ();
+
+# Modules of httpd that tests use beside ours; those built in are left out.
+my @modules = qw(authz_core authz_host mime alias dir headers env setenvif
+    rewrite status socache_shmcb ssl http2 proxy proxy_http proxy_ajp
+    proxy_balancer slotmem_shm lbmethod_byrequests);
+
+sub run {
+    my ($self, @args) = @_;
+    my @rest;
+
+    while (defined(my $arg = shift @args)) {
+        if ($arg =~ /^--?mpm$/) {
+            $ENV{USHER_MPM} = shift @args;
+        } else {
+            push @rest, $arg;
+        }
+    }
+    $ENV{USHER_MPM} ||= 'event';
+    -e "$ENV{USHER_LIBEXEC}/mod_mpm_$ENV{USHER_MPM}.so"
+        or die "t/TEST: -mpm $ENV{USHER_MPM}: no mod_mpm_$ENV{USHER_MPM}.so in $ENV{USHER_LIBEXEC}\n";
+    chdir $ENV{USHER_BUILDDIR} or die "t/TEST: $ENV{USHER_BUILDDIR}: $!\n";
+    $self->check_runtime_user;
+    make_path('t/conf', 't/logs', 't/work');
+    write_base('t/base.conf');
+    # Reconfigured each time: another MPM, another free port, other modules.
+    unlink 't/conf/apache_test_config.pm';
+    $self->SUPER::run(
+        -httpd => $ENV{USHER_HTTPD}, -apxs => $ENV{USHER_APXS},
+        -httpd_conf => "$ENV{USHER_BUILDDIR}/t/base.conf",
+        -servername => 'localhost', -port => 'select', -threadsperchild => 16,
+        @rest
+    );
+}
+
+# LoadModule lines belong in the file named by -httpd_conf: need_module()
+# looks nowhere else.
+sub write_base {
+    my ($file) = @_;
+
+    open my $fh, '>', $file or die "$file: $!";
+    print $fh Usher::Env::load_modules("mpm_$ENV{USHER_MPM}", @modules), Usher::Env::load_usher();
+    close $fh;
+}
+
+# Apache::Test refuses root. Started by root, httpd runs its children as
+# nobody; all that is needed then is that nobody can come in.
+sub check_runtime_user {
+    my ($self) = @_;
+
+    return 1 if $> != 0;
+    if (my $dir = Usher::Env::closed_directory($ENV{USHER_BUILDDIR})) {
+        print STDERR <<"EOT";
+t/TEST: httpd's children run as user "nobody", who cannot enter $dir
+        (a directory above $ENV{USHER_BUILDDIR}).
+        Either: chmod o+x $dir
+        or build elsewhere: mkdir /var/tmp/usher && cd /var/tmp/usher && $ENV{USHER_SRCDIR}/configure && make check
+        or run the tests as an ordinary user.
+EOT
+        exit 1;
+    }
+    return 1;
+}
+
+sub run_tests {
+    my ($self) = @_;
+
+    return $self->SUPER::run_tests unless $self->{opts}{'run-tests'};
+    my @tests = Apache::TestHarness->get_tests({
+        tests => $self->{tests}, order => $self->{opts}{order}, verbose => 0 });
+    my $harness = TAP::Harness->new({ verbosity => $self->{opts}{verbose} ? 1 : 0, merge => 0 });
+    my $result = $harness->runtests(@tests);
+    my @skipped = sort { $a cmp $b } $result->skipped;
+    my $failed = !$result->all_passed || !$result->total;
+
+    if (@skipped && $ENV{USHER_NO_SKIP}) {
+        print "Skipped, which counts as failed here: @skipped\n";
+        $failed = 1;
+    }
+    # Test files skipped whole are no "skipped" test for the aggregator.
+    for my $file ($result->descriptions) {
+        my ($parser) = $result->parsers($file);
+        next unless defined $parser->skip_all;
+        print "$file was skipped: ", $parser->skip_all, "\n";
+        $failed = 1 if $ENV{USHER_NO_SKIP};
+    }
+    $self->{usher_failed} = $failed;
+    return;
+}
+
+sub stop {
+    my ($self, @args) = @_;
+    my $rc = $self->SUPER::stop(@args);
+
+    exit 1 if $self->{usher_failed};
+    return $rc;
+}
+
+1;
