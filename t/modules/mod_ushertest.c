@@ -123,10 +123,10 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
         ushertest_move(1);
     }
     else if ((arg = arg_of(r, "hold")) != NULL) {
-        hold(r, atoi(arg));
+        hold(r, (int)apr_atoi64(arg));
     }
     else if ((arg = arg_of(r, "hammer")) != NULL) {
-        ushertest_hammer(r, atoi(arg));
+        ushertest_hammer(r, (int)apr_atoi64(arg));
     }
     else if (arg_of(r, "check")) {
         ushertest_check(r);

@@ -1,6 +1,7 @@
 /* An expiry over restarts, boots and jumps of the wall clock, with a stubbed
  * clock; and its text. */
 #include "unit.h"
+#include <apr_strings.h>
 #include "usher_duration.h"
 #include "usher_expiry.h"
 
@@ -23,7 +24,7 @@ static apr_time_t stub_utc_now(void)
 
 static void stub_boot_id(char text[USHER_BOOT_ID_SIZE])
 {
-    strcpy(text, id);
+    apr_cpystrn(text, id, USHER_BOOT_ID_SIZE);
 }
 
 static const usher_clock_t stub = { stub_boot_now, stub_utc_now, stub_boot_id };
