@@ -72,6 +72,7 @@ usher_builddir() {
 usher_do() {
     usher_log=$1
     shift
+    test -z "$usher_tmp" || mkdir -p "$usher_tmp" || return 1
     usher_job=starting
     TMPDIR=$usher_tmp setsid "$@" >>"$usher_log" 2>&1 </dev/null &
     usher_job=$!
@@ -150,7 +151,6 @@ usher_build() {
     # What autoreconf and the compiler leave when they are interrupted lies here.
     usher_tmp=$(pwd -P)/tmp
     rm -rf "$usher_tmp"
-    mkdir "$usher_tmp" || return 1
     # One build of this checkout at a time: all use what autoreconf writes.
     exec 8<"$usher_srcdir"
     if ! flock -n 8; then

@@ -14,6 +14,7 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 
 /** Number of a log message of the suite; httpd's AH numbers are not ours. */
 #define USHERLOGNO(n) "USHER" #n ": "
@@ -46,7 +47,8 @@ static inline const char *usher_conf_refuse(cmd_parms *cmd, const char *reason)
     if (usher_conf_may_refuse()) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", reason, NULL);
     }
-    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, cmd->server, USHERLOGNO(1001)
+    /* With the main server: a vhost has no error log yet. */
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, ap_server_conf, USHERLOGNO(1001)
                  "%s:%d: %s %s: the site goes on without this line; mend it, "
                  "run configtest, and restart gracefully",
                  cmd->directive ? cmd->directive->filename : "?",

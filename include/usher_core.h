@@ -42,7 +42,13 @@ typedef struct usher_memory_carried_t {
     apr_uint64_t dropped; /**< records that did not fit or were not understood */
 } usher_memory_carried_t;
 
-/** What a module says of a piece. Static: it is kept by reference. */
+/**
+ * What a module says of a piece. Static: it is kept by reference.
+ *
+ * Its functions may be NULL. carry and repair also run in the parent, as root,
+ * on contents that a hostile child may have written: they check every index
+ * and count that they find there.
+ */
 typedef struct usher_memory_spec_t {
     const char *name;
     apr_uint32_t layout;  /**< changes with any change of what lies in it */
@@ -51,20 +57,21 @@ typedef struct usher_memory_spec_t {
     apr_uint64_t size_max;
     /**
      * Make new memory usable; it is all zeros. In the parent, before any
-     * child sees it. May be NULL.
+     * child sees it.
      */
     void (*init)(void *base, apr_uint64_t size);
     /**
-     * Mend what a process left that died while it held the lock. Under the
+     * Mend what a process left that ended while it held the lock. Under the
      * lock, in whichever process takes it next. May itself be killed: the next
-     * one then starts it again.
+     * one then starts it again. Never called on memory of another layout.
      */
     void (*repair)(void *base, apr_uint64_t size);
     /**
      * Take over an older piece of the same name into this one, after init. In
      * the parent, with the old piece's lock held; @a from may have another
      * size and layout.
-     * @return APR_SUCCESS, or APR_ENOTIMPL for a layout it does not know
+     * @return APR_SUCCESS, or APR_ENOTIMPL for a layout it does not know:
+     *         the new piece is then emptied again
      */
     apr_status_t (*carry)(void *to, apr_uint64_t to_size, const void *from,
                           apr_uint64_t from_size, apr_uint32_t from_layout,
@@ -77,7 +84,8 @@ typedef struct usher_memory_spec_t {
 typedef enum {
     USHER_TICK_CHILD, /**< once a second, in exactly one child */
     USHER_TICK_PARENT /**< about every ten seconds, in the parent: for what
-                       * needs its rights; must never block */
+                       * needs its rights; must never block, so it may not
+                       * lock memory either */
 } usher_tick_where_e;
 
 /** Regular work; kept by reference until the configuration is read again. */
@@ -101,7 +109,7 @@ typedef struct usher_core_t {
      * Ask for a piece of memory. Only in check_config; there it is refused if
      * the configured size cannot be had.
      * @param spec  static
-     * @return the handle; NULL where another module has the name already
+     * @return the handle; NULL (it is logged) where another module has the name
      */
     usher_memory_t *(*memory_declare)(const usher_memory_spec_t *spec);
 

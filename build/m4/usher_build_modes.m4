@@ -53,5 +53,5 @@ AS_IF([test "$enable_fuzzers" = yes],
 AM_CONDITIONAL([ENABLE_SANITIZERS], [test "$enable_sanitizers" = yes])
 AM_CONDITIONAL([ENABLE_FUZZERS], [test "$enable_fuzzers" = yes])
 AM_CONDITIONAL([ENABLE_COVERAGE], [test "$enable_coverage" = yes])
-AC_SUBST([USHER_CFLAGS]) AC_SUBST([USHER_LDFLAGS]) AC_SUBST([USHER_PRELOAD]) AC_SUBST([FUZZ_CFLAGS])
+AC_SUBST([USHER_CFLAGS]) AC_SUBST([USHER_LDFLAGS]) AC_SUBST([USHER_PRELOAD]) AC_SUBST([FUZZ_CFLAGS]) AC_SUBST([enable_coverage])
 ])

@@ -21,8 +21,9 @@ extern module AP_MODULE_DECLARE_DATA usher_module;
 /** Type name of our locks in the Mutex directive. */
 #define CORE_MUTEX_TYPE "usher"
 
-/** Begins each segment. The body follows; both are the same for the children
- * of all generations that use this segment. */
+/** Begins each segment. Children may write to all of it, so the parent, who is
+ * root, believes nothing that stands here but compares: what counts is in
+ * usher_memory_t, in memory of its own. */
 typedef struct core_memory_header_t {
     char magic[8];
     apr_uint32_t layout; /* the module's */
@@ -30,7 +31,7 @@ typedef struct core_memory_header_t {
     apr_uint64_t size; /* of the body, bytes */
     char name[USHER_MEMORY_NAME_MAX + 1];
     /* The pid of who is changing the body, 0 at rest. Written under the lock;
-     * found set by who takes the lock: that process died meanwhile. */
+     * found set by who takes the lock: that process ended meanwhile. */
     _Atomic apr_uint32_t dirty;
     apr_uint32_t pad2[17];
 } core_memory_header_t;
@@ -38,21 +39,26 @@ _Static_assert(sizeof(core_memory_header_t) == 128, "part of the segment's layou
 
 struct usher_memory_t {
     const usher_memory_spec_t *spec;
-    apr_uint64_t size;            /* wanted, bytes; 0: what it has now */
-    core_memory_header_t *header; /* NULL: there is none */
+    apr_uint64_t wanted;          /* bytes; 0: what it has now, or the default */
+    core_memory_header_t *header; /* NULL: there is none. The body follows. */
+    apr_uint64_t size;            /* of the body */
+    apr_uint32_t layout;          /* of the body */
     apr_global_mutex_t *lock;     /* this process's handle */
 };
 
 /* core_memory.c */
 void core_memory_pre_config(apr_pool_t *pconf);
-int core_memory_post_config(server_rec *s, apr_pool_t *ptemp);
-void core_memory_child_init(apr_pool_t *pchild, server_rec *s);
+int core_memory_post_config(server_rec *s);
+void core_memory_child_init(server_rec *s);
 usher_memory_t *core_memory_declare(const usher_memory_spec_t *spec);
 void *core_memory_base(usher_memory_t *memory, apr_uint64_t *size);
 /** All pieces of this reading of the configuration: usher_memory_t *. */
 const apr_array_header_t *core_memory_all(void);
+/** The piece of that name, or NULL. */
+usher_memory_t *core_memory_find(const char *name);
 
 /* core_memory_conf.c */
+void core_memory_conf_pre_config(void);
 void *core_memory_create_conf(apr_pool_t *p, server_rec *s);
 const char *core_memory_set(cmd_parms *cmd, void *dummy, const char *name,
                             const char *size);
@@ -62,7 +68,9 @@ int core_memory_check_config(apr_pool_t *pconf, apr_pool_t *plog,
 /* core_memory_lock.c */
 apr_status_t core_memory_lock(usher_memory_t *memory);
 /** As core_memory_lock, for the parent: gives up after @a limit microseconds
- * with APR_TIMEUP, as a restart must not wait for a stopped child. */
+ * with APR_TIMEUP, as a restart must not wait for a stopped child. Takes memory
+ * of any layout; APR_EINCOMPLETE where it is half changed and of another layout
+ * than the module's, whose repair would not understand it. */
 apr_status_t core_memory_lock_within(usher_memory_t *memory,
                                      apr_interval_time_t limit);
 void core_memory_unlock(usher_memory_t *memory);
@@ -71,7 +79,7 @@ void core_memory_unlock(usher_memory_t *memory);
 void core_tick_pre_config(apr_pool_t *pconf);
 int core_tick_check_config(server_rec *s);
 int core_tick_post_config(apr_pool_t *pconf, server_rec *s);
-void core_tick_child_init(void);
+void core_tick_child_init(apr_pool_t *pchild);
 void core_tick_add(const usher_tick_work_t *work);
 void core_tick_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
                             int slot, mpm_child_status state);

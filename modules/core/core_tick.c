@@ -28,6 +28,8 @@ APLOG_USE_MODULE(usher);
 #define STUCK_LIMIT (10 * APR_USEC_PER_SEC)
 /* At most one message in this time about the same work. */
 #define LOG_INTERVAL (60 * APR_USEC_PER_SEC)
+/* How long a child that ends waits for its work. */
+#define STOP_WAIT APR_USEC_PER_SEC
 
 #define CLAIM_RUNNING ((apr_uint64_t)1 << 63)
 #define CLAIM(pid, gen) \
@@ -44,7 +46,7 @@ typedef struct {
 } tick_shm_t;
 _Static_assert(sizeof(tick_shm_t) == 64, "part of the segment's layout");
 
-static const usher_memory_spec_t spec = {
+static const usher_memory_spec_t tick_spec = {
     .name = "core",
     .layout = 1,
     .size = sizeof(tick_shm_t),
@@ -56,10 +58,10 @@ static const usher_memory_spec_t spec = {
 typedef struct {
     const usher_tick_work_t *work;
     apr_time_t logged_at;
-} task_t;
+} tick_task_t;
 
 static usher_memory_t *memory;    /* of this reading of the configuration */
-static apr_array_header_t *tasks; /* of task_t, in pconf */
+static apr_array_header_t *tasks; /* of tick_task_t, in pconf */
 static tick_shm_t *tick;
 static apr_uint64_t self;         /* this child's claim */
 static _Atomic int stopping;      /* this child ends */
@@ -68,7 +70,7 @@ static APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *register_watchdog;
 
 void core_tick_pre_config(apr_pool_t *pconf)
 {
-    tasks = apr_array_make(pconf, 8, sizeof(task_t));
+    tasks = apr_array_make(pconf, 8, sizeof(tick_task_t));
     memory = NULL;
     tick = NULL;
 }
@@ -77,7 +79,7 @@ int core_tick_check_config(server_rec *s)
 {
     get_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
     register_watchdog = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
-    memory = core_memory_declare(&spec);
+    memory = core_memory_declare(&tick_spec);
     if (!get_watchdog || !register_watchdog) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(1008)
                      "mod_usher needs mod_watchdog: add \"LoadModule "
@@ -89,12 +91,12 @@ int core_tick_check_config(server_rec *s)
 
 void core_tick_add(const usher_tick_work_t *work)
 {
-    task_t task = { work, 0 };
+    tick_task_t task = { work, 0 };
 
-    APR_ARRAY_PUSH(tasks, task_t) = task;
+    APR_ARRAY_PUSH(tasks, tick_task_t) = task;
 }
 
-static int may_log(task_t *task, apr_time_t now)
+static int tick_may_log(tick_task_t *task, apr_time_t now)
 {
     if (task->logged_at && now - task->logged_at < LOG_INTERVAL) {
         return 0;
@@ -103,7 +105,7 @@ static int may_log(task_t *task, apr_time_t now)
     return 1;
 }
 
-static void run_task(task_t *task, server_rec *s, apr_pool_t *ptemp)
+static void tick_run_task(tick_task_t *task, server_rec *s, apr_pool_t *ptemp)
 {
     const usher_clock_t *clock = usher_clock_system();
     apr_time_t began = clock->boot_now(), ended;
@@ -118,7 +120,7 @@ static void run_task(task_t *task, server_rec *s, apr_pool_t *ptemp)
         atomic_store(&tick->work_began, 0);
     }
     ended = clock->boot_now();
-    if (ended - began >= SLOW_LIMIT && may_log(task, ended)) {
+    if (ended - began >= SLOW_LIMIT && tick_may_log(task, ended)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, USHERLOGNO(1020)
                      "tick: \"%s\" took %s; all other regular work of Usher "
                      "waited for it. Look at what it depends on (disk, "
@@ -127,26 +129,27 @@ static void run_task(task_t *task, server_rec *s, apr_pool_t *ptemp)
     }
 }
 
-static void run_tasks(usher_tick_where_e where, server_rec *s, apr_pool_t *ptemp)
+static void tick_run_tasks(usher_tick_where_e where, server_rec *s, apr_pool_t *ptemp)
 {
     int i;
 
     for (i = 0; i < tasks->nelts; ++i) {
-        task_t *task = &APR_ARRAY_IDX(tasks, i, task_t);
+        tick_task_t *task = &APR_ARRAY_IDX(tasks, i, tick_task_t);
 
         if (task->work->where == where && !atomic_load(&stopping)) {
-            run_task(task, s, ptemp);
+            tick_run_task(task, s, ptemp);
         }
     }
 }
 
-/* Children share one user id: a process that may not be signalled is none. */
-static int is_dead(pid_t pid)
+/* Another user's process of that pid (EPERM) is no child of ours, or one from
+ * before a change of User: the parent knows which, see core_tick_monitor. */
+static int tick_is_dead(pid_t pid)
 {
-    return kill(pid, 0) != 0 && (errno == ESRCH || errno == EPERM);
+    return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-static int may_take(apr_uint64_t claim)
+static int tick_may_take(apr_uint64_t claim)
 {
     if (!claim || claim == self) {
         return 1;
@@ -155,7 +158,7 @@ static int may_take(apr_uint64_t claim)
         && (apr_int32_t)((CLAIM_GEN(self) - CLAIM_GEN(claim)) << 1) > 0) {
         return 1;
     }
-    return is_dead(CLAIM_PID(claim));
+    return tick_is_dead(CLAIM_PID(claim));
 }
 
 /* Called by mod_watchdog's thread of this child; STOPPING also by the main
@@ -170,14 +173,14 @@ static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
         atomic_store(&stopping, 1);
         atomic_compare_exchange_strong(&tick->claim, &idle, 0);
     }
-    else if (state == AP_WATCHDOG_STATE_RUNNING && !atomic_load(&stopping) && may_take(claim)
+    else if (state == AP_WATCHDOG_STATE_RUNNING && !atomic_load(&stopping) && tick_may_take(claim)
              && atomic_compare_exchange_strong(&tick->claim, &claim, self | CLAIM_RUNNING)) {
         if (CLAIM_PID(claim) != CLAIM_PID(self)) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, USHERLOGNO(1021)
                          "tick: taken over by this child from %d",
                          (int)CLAIM_PID(claim));
         }
-        run_tasks(USHER_TICK_CHILD, s, ptemp);
+        tick_run_tasks(USHER_TICK_CHILD, s, ptemp);
         claim = self | CLAIM_RUNNING;
         atomic_compare_exchange_strong(&tick->claim, &claim,
                                        atomic_load(&stopping) ? 0 : self);
@@ -185,12 +188,12 @@ static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
     return APR_SUCCESS;
 }
 
-static int has_tasks(usher_tick_where_e where)
+static int tick_has_tasks(usher_tick_where_e where)
 {
     int i;
 
     for (i = 0; i < tasks->nelts; ++i) {
-        if (APR_ARRAY_IDX(tasks, i, task_t).work->where == where) {
+        if (APR_ARRAY_IDX(tasks, i, tick_task_t).work->where == where) {
             return 1;
         }
     }
@@ -204,7 +207,7 @@ int core_tick_post_config(apr_pool_t *pconf, server_rec *s)
     apr_status_t rv;
 
     tick = core_memory_base(memory, NULL);
-    if (!tick || !get_watchdog || !register_watchdog || !has_tasks(USHER_TICK_CHILD)) {
+    if (!tick || !get_watchdog || !register_watchdog || !tick_has_tasks(USHER_TICK_CHILD)) {
         return OK;
     }
     rv = get_watchdog(&watchdog, "usher-tick", 0, 0, pconf);
@@ -222,35 +225,57 @@ int core_tick_post_config(apr_pool_t *pconf, server_rec *s)
 }
 
 /* Gives up the claim of a process that is gone. */
-static void disown(pid_t pid)
+static void tick_disown(pid_t pid)
 {
     apr_uint64_t claim = tick ? atomic_load(&tick->claim) : 0;
 
     if (claim && CLAIM_PID(claim) == pid) {
-        atomic_store(&tick->work_began, 0);
-        atomic_compare_exchange_strong(&tick->claim, &claim, 0);
+        if (atomic_compare_exchange_strong(&tick->claim, &claim, 0)) {
+            atomic_store(&tick->work_began, 0);
+        }
     }
 }
 
+/* Before pchild goes, and exit() with it, which would cut work at any place:
+ * no new work is begun, and what is under way may take a second more. */
+static apr_status_t tick_child_exit(void *data)
+{
+    const apr_interval_time_t step = 10000;
+    apr_interval_time_t limit = STOP_WAIT;
+    apr_uint64_t idle = self;
+
+    atomic_store(&stopping, 1);
+    while (atomic_load(&tick->claim) == (self | CLAIM_RUNNING) && limit > 0) {
+        apr_sleep(step);
+        limit -= step;
+    }
+    atomic_compare_exchange_strong(&tick->claim, &idle, 0);
+    return APR_SUCCESS;
+}
+
 /* Before the watchdog's threads start. */
-void core_tick_child_init(void)
+void core_tick_child_init(apr_pool_t *pchild)
 {
     int generation = 0;
 
+    if (!tick) {
+        return;
+    }
     ap_mpm_query(AP_MPMQ_GENERATION, &generation);
     self = CLAIM(getpid(), generation);
-    disown(getpid()); /* a dead child's pid, given to this one */
+    tick_disown(getpid()); /* a dead child's pid, given to this one */
+    apr_pool_pre_cleanup_register(pchild, NULL, tick_child_exit);
 }
 
 void core_tick_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
                             int slot, mpm_child_status state)
 {
     if (state == MPM_CHILD_EXITED) {
-        disown(pid);
+        tick_disown(pid);
     }
 }
 
-static void name_stuck_work(server_rec *s)
+static void tick_name_stuck_work(server_rec *s)
 {
     static apr_time_t logged_at; /* only the parent's main thread is here */
     apr_time_t began = atomic_load(&tick->work_began);
@@ -281,13 +306,13 @@ int core_tick_monitor(apr_pool_t *p, server_rec *s)
      * some other process has now: it is no child of ours. */
     if (owner && waitid(P_PID, (id_t)owner, &info, WEXITED | WNOHANG | WNOWAIT) != 0
         && errno == ECHILD) {
-        disown(owner);
+        tick_disown(owner);
     }
     if (tick) {
-        name_stuck_work(s);
+        tick_name_stuck_work(s);
     }
     apr_pool_create(&ptemp, p);
-    run_tasks(USHER_TICK_PARENT, s, ptemp);
+    tick_run_tasks(USHER_TICK_PARENT, s, ptemp);
     apr_pool_destroy(ptemp);
     return OK;
 }

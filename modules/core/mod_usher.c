@@ -19,6 +19,7 @@ static const usher_core_t core = {
 static int core_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     core_memory_pre_config(pconf);
+    core_memory_conf_pre_config();
     core_tick_pre_config(pconf);
     return ap_mutex_register(pconf, CORE_MUTEX_TYPE, NULL, APR_LOCK_DEFAULT, 0)
                    == APR_SUCCESS ? OK : !OK;
@@ -38,7 +39,7 @@ static int core_memory_first_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    return core_memory_post_config(s, ptemp);
+    return core_memory_post_config(s);
 }
 
 /* After all others, who add their work, and before mod_watchdog's own. */
@@ -53,8 +54,8 @@ static int core_tick_last_post_config(apr_pool_t *pconf, apr_pool_t *plog,
 
 static void core_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    core_memory_child_init(pchild, s);
-    core_tick_child_init();
+    core_memory_child_init(s);
+    core_tick_child_init(pchild);
 }
 
 static const command_rec core_cmds[] = {

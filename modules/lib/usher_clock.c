@@ -76,6 +76,9 @@ apr_status_t usher_utc_parse(apr_time_t *utc, const char *text, apr_size_t len)
         i += digits + 1;
         ++n;
     }
+    if (n != 7) {
+        return APR_EINVAL;
+    }
     exp.tm_year = (int)field[0] - 1900;
     exp.tm_mon = (int)field[1] - 1;
     exp.tm_mday = (int)field[2];
@@ -85,7 +88,7 @@ apr_status_t usher_utc_parse(apr_time_t *utc, const char *text, apr_size_t len)
     exp.tm_usec = (int)field[6];
     /* Days that do not exist, and every stray character, show when the value
      * is written again. */
-    if (n != 7 || field[0] > 9999 || field[1] < 1 || field[1] > 12
+    if (field[0] > 9999 || field[1] < 1 || field[1] > 12
         || field[2] > 31 || apr_time_exp_get(&value, &exp) != APR_SUCCESS
         || memcmp(usher_utc_format(again, value), text, len)) {
         return APR_EINVAL;

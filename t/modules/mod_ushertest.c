@@ -1,7 +1,7 @@
 /* mod_ushertest: the core's services over HTTP, for t/core.
  *
  *   SetHandler usher-test     ?pid ?set=N ?get ?wait=N ?move ?die ?hold=SECONDS
- *                             ?hammer=SECONDS ?check ?ticks
+ *                             ?hammer=SECONDS ?check ?ticks ?smash
  *   UsherTestLayout 1|2       layout of the piece "test"
  *   UsherTestTick duration    how long the work on the tick takes
  */
@@ -127,6 +127,10 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
     }
     else if ((arg = arg_of(r, "hammer")) != NULL) {
         ushertest_hammer(r, (int)apr_atoi64(arg));
+    }
+    else if (arg_of(r, "smash")) {
+        memset((char *)shm - 128, 'x', 64); /* the core's header, as a bug would */
+        ap_rputs("smashed\n", r);
     }
     else if (arg_of(r, "check")) {
         ushertest_check(r);

@@ -37,17 +37,29 @@ static void init_2(void *base, apr_uint64_t size)
     init(base, size, 2);
 }
 
-/* A move that was not finished is taken back. */
-static void repair(void *base, apr_uint64_t size)
+/* A move that was not finished is taken back. The indexes may be anything: in
+ * the parent this runs as root on what children wrote. */
+static void repair(ushertest_shm_t *shm, apr_uint64_t size, apr_uint32_t layout)
 {
-    ushertest_shm_t *shm = base;
+    apr_uint64_t n = capacity(size);
 
-    if (atomic_load(&shm->active)) {
+    ap_assert(shm->layout == layout); /* the core's promise */
+    if (atomic_load(&shm->active) && shm->from < n && shm->to < n) {
         shm->accounts[shm->from] = shm->from_was;
         shm->accounts[shm->to] = shm->to_was;
-        atomic_store(&shm->active, 0);
     }
+    atomic_store(&shm->active, 0);
     atomic_fetch_add(&shm->repairs, 1);
+}
+
+static void repair_1(void *base, apr_uint64_t size)
+{
+    repair(base, size, 1);
+}
+
+static void repair_2(void *base, apr_uint64_t size)
+{
+    repair(base, size, 2);
 }
 
 /* Any size; hundredths understand whole coins, but not the other way. */
@@ -73,8 +85,8 @@ static apr_status_t carry(void *to, apr_uint64_t to_size, const void *from,
 }
 
 static const usher_memory_spec_t specs[] = {
-    { "test", 1, 65536, 4096, USHER_MEMORY_MAX, init_1, repair, carry },
-    { "test", 2, 65536, 4096, USHER_MEMORY_MAX, init_2, repair, carry },
+    { "test", 1, 65536, 4096, USHER_MEMORY_MAX, init_1, repair_1, carry },
+    { "test", 2, 65536, 4096, USHER_MEMORY_MAX, init_2, repair_2, carry },
 };
 
 const usher_memory_spec_t *ushertest_ledger_spec(apr_uint32_t layout)
@@ -137,7 +149,7 @@ void ushertest_hammer(request_rec *r, int seconds)
         rv = ushertest_move(0);
         ++moves;
     }
-    ap_rprintf(r, "moves=%" APR_UINT64_T_FMT " rv=%d\n", moves, rv);
+    ap_rprintf(r, "pid=%d moves=%" APR_UINT64_T_FMT " rv=%d\n", (int)getpid(), moves, rv);
 }
 
 void ushertest_check(request_rec *r)

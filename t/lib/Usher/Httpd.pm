@@ -169,13 +169,17 @@ sub stop {
     return 0;
 }
 
-# Stop and look at the log: one test.
+# One test: httpd was there until now, ended well, and logged only what was
+# announced.
 sub finish {
     my ($self, $name) = @_;
+    my @wrong;
 
+    push @wrong, 'httpd has ended by itself' unless $self->running;
+    push @wrong, 'httpd did not stop when told to' unless $self->stop;
+    push @wrong, "httpd ended with wait status $self->{status}" if $self->{status};
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $stopped = $self->stop;
-    return $self->{log}->finish($name) && $stopped;
+    return $self->{log}->finish($name, @wrong);
 }
 
 sub DESTROY {

@@ -10,7 +10,7 @@ use Usher::Wait;
 # A line that must be announced: of level warn or above, a child's death, or
 # a sanitizer's report. [module:level] is in every line of httpd's own format.
 my $alarming = qr/\[\w*:(?:warn|error|crit|alert|emerg)\]
-                 |exit[ ]signal
+                 |exit[ ]signal|AH00060
                  |AddressSanitizer|LeakSanitizer|runtime[ ]error:/x;
 
 sub new {
@@ -56,11 +56,11 @@ sub wait_for {
     return wait_until { (grep { $_ =~ $regex } $self->lines)[0] } $limit;
 }
 
-# One test: what was announced has come, and nothing else that alarms.
+# One test: what was announced has come, and nothing else that alarms; nor is
+# there anything wrong that the caller knows of.
 sub finish {
-    my ($self, $name) = @_;
+    my ($self, $name, @wrong) = @_;
     my @lines = $self->lines;
-    my @wrong;
 
     for my $want (grep { $_->{must} } @{ $self->{expected} }) {
         push @wrong, "announced, but not in the log: $want->{regex}"

@@ -1,0 +1,65 @@
+# configure says which package is missing, and what a switch needs.
+use strict;
+use warnings FATAL => 'all';
+
+use File::Path qw(make_path remove_tree);
+use Test::More;
+
+my $dir = "$ENV{USHER_BUILDDIR}/t/work/configure-$$";
+my $apxs = $ENV{USHER_APXS};
+
+# configure in a folder of its own: (exit code, what it printed)
+sub configure {
+    my ($args) = @_;
+
+    remove_tree($dir);
+    make_path($dir);
+    my $out = qx(cd '$dir' && '$ENV{USHER_SRCDIR}/configure' $args 2>&1);
+    return ($? >> 8, $out);
+}
+
+# An apxs whose httpd has other headers than this machine's.
+sub fake_apxs {
+    my ($name, $old, $new) = @_;
+    my $include = "$dir-$name";
+
+    make_path($include);
+    chomp(my $from = qx($apxs -q $old->[1]));
+    open my $in, '<', "$from/$old->[0]" or die "$from/$old->[0]: $!";
+    open my $out, '>', "$include/$old->[0]" or die $!;
+    while (<$in>) {
+        s/$new->[0]/$new->[1]/;
+        print $out $_;
+    }
+    close $out;
+    open my $script, '>', "$include/apxs" or die $!;
+    print $script "#!/bin/sh\ntest \"\$2\" = EXTRA_CPPFLAGS && exit 0\n",
+        "test \"\$2\" = $old->[1] && { echo $include; exit; }\nexec $apxs \"\$@\"\n";
+    close $script;
+    chmod 0755, "$include/apxs";
+    return "$include/apxs";
+}
+
+my @cases = (
+    ['no apxs', '--with-apxs=/nowhere/apxs',
+        qr/no working apxs \(\/nowhere\/apxs\): install apache2-dev \(Debian, Ubuntu\) or httpd-devel/],
+    ['an httpd that is too old',
+        '--with-apxs=' . fake_apxs('old', ['ap_release.h', 'INCLUDEDIR'],
+            [qr/(AP_SERVER_PATCHLEVEL_NUMBER\s+)\d+/, 'AP_SERVER_PATCHLEVEL_NUMBER 51']),
+        qr/Usher needs httpd >= 2\.4\.52: install a newer apache2-dev/],
+    ['an APR that is too old',
+        '--with-apxs=' . fake_apxs('apr', ['apr_version.h', 'APR_INCLUDEDIR'],
+            [qr/(APR_MINOR_VERSION\s+)\d+/, 'APR_MINOR_VERSION 6']),
+        qr/Usher needs APR >= 1\.7: install a newer libapr1-dev/],
+    ['fuzzers without clang', '--enable-fuzzers CC=gcc', qr/--enable-fuzzers needs clang: install clang/],
+);
+for my $case (@cases) {
+    my ($name, $args, $says) = @$case;
+    my ($code, $out) = configure($args);
+
+    isnt $code, 0, "$name: refused";
+    like $out, $says, "$name: and said what to do";
+}
+
+remove_tree($dir, "$dir-old", "$dir-apr");
+done_testing;

@@ -1,0 +1,164 @@
+# What a backend does for one request: a play, a list of steps. A string is a
+# step that sends its bytes; all others are made by these functions, which
+# Usher::Backend exports:
+#
+#   the answer
+#     at($play, $n, @steps)      the play with these steps after its first $n bytes
+#     garble($bytes, $n, $with)  the bytes with others at offset $n
+#     fill($n, %how)             $n bytes of Usher::Pattern, never held in memory;
+#                                as => 'chunked' or 'ajp' frames them, piece => bytes each
+#     trickle($bytes, $n, $s)    pieces of $n bytes with $s seconds between them
+#     echo()                     200 with "METHOD uri body_len sha1\n" of this request
+#   time
+#     stall($s)                  seconds; without: until the peer closes or the test ends
+#     hold($name)                until $backend->release($name), or the peer closes
+#   the connection
+#     cut()                      close with FIN
+#     rst()                      close with RST, after what was sent has arrived
+#     half_close()               FIN, and read on until the peer closes
+#     idle($s, 'cut' | 'rst')    after this answer, close so when no request comes for $s seconds
+#   the request (a play without any of these reads all of it first)
+#     read_body($n)              $n more bytes of the body; without: all
+#     read_slowly($n, $s)        all, $n bytes at a time with $s seconds between
+#     leave_body()               nothing
+#     say_continue()             send "100 Continue"
+#     ask_body($times)           AJP: GET_BODY_CHUNK again and again (without: for ever)
+#
+# When a play is over the connection is kept for another request, unless the
+# request was not read to its end, or request or answer said "close".
+package Usher::Backend::Play;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use Usher::AJP ();
+use Usher::Pattern;
+
+our @EXPORT = qw(at garble fill trickle echo stall hold cut rst half_close idle
+    read_body read_slowly leave_body say_continue ask_body);
+
+sub _step { my ($do, @with) = @_; return bless { do => $do, with => [@with] }, 'Usher::Backend::Step' }
+
+sub cut          { return _step('cut') }
+sub rst          { return _step('rst') }
+sub half_close   { return _step('half_close') }
+sub stall        { return _step('stall', @_) }
+sub hold         { return _step('hold', @_) }
+sub trickle      { return _step('trickle', @_) }
+sub idle         { return _step('idle', @_) }
+sub echo         { return _step('echo') }
+sub read_body    { return _step('read_body', @_) }
+sub read_slowly  { return _step('read_slowly', @_) }
+sub leave_body   { return _step('leave_body') }
+sub say_continue { return _step('say_continue') }
+sub ask_body     { return _step('ask_body', @_) }
+
+my %piece = (plain => 65536, chunked => 16384, ajp => $Usher::AJP::CHUNK_MAX);
+
+# fill($n, as => 'plain', piece => bytes): no last chunk, no END_RESPONSE.
+sub fill {
+    my ($count, %how) = @_;
+    my $as = $how{as} // 'plain';
+    my $fill = { count => $count, as => $as, piece => $how{piece} // $piece{$as} // die "fill: as => $as\n" };
+
+    @$fill{qw(from to)} = (0, _fill_length($fill));
+    return _step('fill', $fill);
+}
+
+# A frame around one piece.
+sub frame {
+    my ($as, $bytes) = @_;
+
+    return $as eq 'plain' ? $bytes
+        : $as eq 'chunked' ? sprintf "%x\r\n%s\r\n", length $bytes, $bytes : Usher::AJP::ajp_body_chunk($bytes);
+}
+
+sub _fill_length {
+    my ($fill) = @_;
+    my $size = $fill->{piece};
+    my $last = $fill->{count} % $size;
+    my $length = int($fill->{count} / $size) * length frame($fill->{as}, 'x' x $size);
+
+    return $length + ($last ? length frame($fill->{as}, 'x' x $last) : 0);
+}
+
+sub garble {
+    my ($bytes, $at, $with) = @_;
+
+    substr $bytes, $at, length $with, $with;
+    return $bytes;
+}
+
+# at($play, $n, @steps): the play's bytes are counted over all its steps.
+sub at {
+    my ($play, $n, @steps) = @_;
+    my @items = steps($play);
+    my @before;
+
+    while (@items && $n >= (my $length = _length($items[0]))) {
+        push @before, shift @items;
+        $n -= $length;
+    }
+    if ($n > 0) {
+        die "at: the play is $n bytes too short\n" unless @items;
+        my ($head, $tail) = _split(shift @items, $n);
+        push @before, $head;
+        unshift @items, $tail;
+    }
+    return [@before, @steps, @items];
+}
+
+# The steps of a play: a string, a step, or a list of them.
+sub steps {
+    my ($play) = @_;
+
+    return ref $play eq 'ARRAY' ? map { steps($_) } @$play : ($play);
+}
+
+# How many bytes of the answer a step is; what echo() sends is not counted.
+sub _length {
+    my ($step) = @_;
+
+    return length $step unless ref $step;
+    my $with = $step->{with}[0];
+    return $step->{do} eq 'fill' ? $with->{to} - $with->{from} : $step->{do} eq 'trickle' ? length $with : 0;
+}
+
+sub _split {
+    my ($step, $n) = @_;
+
+    return (substr($step, 0, $n), substr($step, $n)) unless ref $step;
+    my ($with, @rest) = @{ $step->{with} };
+    return (trickle(substr($with, 0, $n), @rest), trickle(substr($with, $n), @rest)) if $step->{do} eq 'trickle';
+    my $middle = $with->{from} + $n;
+    return (_step('fill', { %$with, to => $middle }), _step('fill', { %$with, from => $middle }));
+}
+
+# Calls $write->(bytes) for all bytes of a fill step; stops where it returns
+# false.
+sub each_fill {
+    my ($fill, $write) = @_;
+    my $start = 0;
+
+    for (my $done = 0; $done < $fill->{count} && $start < $fill->{to}; $done += $fill->{piece}) {
+        my $left = $fill->{count} - $done;
+        my $bytes = frame($fill->{as}, pattern($done, $left < $fill->{piece} ? $left : $fill->{piece}));
+        my $end = $start + length $bytes;
+        my $from = $fill->{from} > $start ? $fill->{from} - $start : 0;
+        my $to = $fill->{to} < $end ? $fill->{to} - $start : length $bytes;
+        $start = $end;
+        next if $from >= $to;
+        $write->(substr $bytes, $from, $to - $from) or return;
+    }
+    return;
+}
+
+# Whether a play decides itself how the request is read.
+sub reads_itself {
+    my ($play) = @_;
+
+    return !!grep { ref $_ && $_->{do} =~ /^(?:read_|leave_|ask_|say_)/ } steps($play);
+}
+
+1;
