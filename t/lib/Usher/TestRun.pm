@@ -94,6 +94,14 @@ sub run_tests {
         print "$file was skipped: ", $parser->skip_all, "\n";
         $failed = 1 if $ENV{USHER_NO_SKIP};
     }
+    # Tests watch over their own lines of the shared server's log; a crash in
+    # it may come when none of them looks.
+    if (open my $log, '<', 't/logs/error_log') {
+        if (my @crashes = grep { /exit signal|AH00060|Sanitizer|runtime error:/ } <$log>) {
+            print "In t/logs/error_log, which counts as failed:\n", @crashes;
+            $failed = 1;
+        }
+    }
     $self->{usher_failed} = $failed;
     return;
 }
