@@ -138,12 +138,12 @@ static apr_status_t memory_make_lock(memory_segment_t *segment, server_rec *s,
     return rv;
 }
 
-/* Fills in a header and the module's empty contents; also to begin again. */
+/* Fills in a header and the module's empty contents. The rest is zeros: it must
+ * not be written here, as memory is given by the system when it is touched. */
 static void memory_make_empty(const memory_segment_t *segment, const usher_memory_spec_t *spec)
 {
     core_memory_header_t *header = segment->header;
 
-    memset(header, 0, sizeof(*header) + segment->size);
     memcpy(header->magic, MAGIC, sizeof(header->magic));
     header->layout = segment->layout;
     header->size = segment->size;
@@ -220,7 +220,9 @@ static apr_status_t memory_carry(const usher_memory_spec_t *spec, const memory_s
                      carried);
     core_memory_unlock(&from);
     if (rv != APR_SUCCESS) {
-        memory_make_empty(fresh, spec); /* it may have been at it half way */
+        /* It may have been at it half way. */
+        memset(fresh->header, 0, sizeof(*fresh->header) + fresh->size);
+        memory_make_empty(fresh, spec);
     }
     return rv;
 }

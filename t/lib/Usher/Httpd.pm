@@ -5,8 +5,9 @@ package Usher::Httpd;
 use strict;
 use warnings FATAL => 'all';
 
+use parent 'Usher::Process';
 use File::Path qw(make_path remove_tree);
-use POSIX qw(WNOHANG);
+use POSIX ();
 use Usher::Env ();
 use Usher::LogWatch ();
 use Usher::Wait;
@@ -41,7 +42,6 @@ sub new {
 
 sub port      { $_[0]{port} }
 sub root      { $_[0]{root} }
-sub pid       { $_[0]{pid} }
 sub log       { $_[0]{log} }
 sub error_log { "$_[0]{root}/logs/error_log" }
 sub url       { "http://127.0.0.1:$_[0]{port}" . ($_[1] // '/') }
@@ -126,16 +126,6 @@ sub console {
     return scalar <$fh> // '';
 }
 
-sub running {
-    my ($self) = @_;
-
-    return 0 unless $self->{pid};
-    return 1 if waitpid($self->{pid}, WNOHANG) == 0;
-    $self->{status} = $?;
-    delete $self->{pid};
-    return 0;
-}
-
 # graceful() and restart() return when the new generation serves.
 sub graceful { $_[0]->_again('USR1') }
 sub restart  { $_[0]->_again('HUP') }
@@ -147,26 +137,6 @@ sub _again {
     kill $signal, $self->{pid};
     wait_until { !$self->running || $self->_served > $before } 60;
     return $self->running;
-}
-
-# The pids of the children, all generations.
-sub children {
-    my ($self) = @_;
-
-    return unless $self->{pid};
-    open my $fh, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
-    return split ' ', scalar(<$fh>) // '';
-}
-
-sub stop {
-    my ($self) = @_;
-
-    return 1 unless $self->running;
-    kill 'TERM', $self->{pid};
-    return 1 if wait_until { !$self->running } 30;
-    kill 'KILL', $self->children, $self->{pid};
-    waitpid delete $self->{pid}, 0;
-    return 0;
 }
 
 # One test: httpd was there until now, ended well, and logged only what was

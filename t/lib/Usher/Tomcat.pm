@@ -5,9 +5,10 @@ package Usher::Tomcat;
 use strict;
 use warnings FATAL => 'all';
 
+use parent 'Usher::Process';
 use File::Path qw(make_path remove_tree);
 use IO::Socket::INET ();
-use POSIX qw(WNOHANG);
+use POSIX ();
 use Test::More ();
 use Usher::Env ();
 use Usher::Wait;
@@ -46,7 +47,6 @@ sub start {
 
 sub proto       { $_[0]{proto} }
 sub port        { $_[0]{port} }
-sub pid         { $_[0]{pid} }
 sub route       { $_[0]{route} }
 sub secret      { $_[0]{secret} }
 sub secret_file { "$_[0]{root}/secret" }
@@ -112,37 +112,6 @@ sub answers {
         $got =~ $answer || (defined $n && $n == 0);
     } 10;
     return $got =~ $answer ? 1 : 0;
-}
-
-sub running {
-    my ($self) = @_;
-
-    return 0 unless $self->{pid};
-    return 1 if waitpid($self->{pid}, WNOHANG) == 0;
-    $self->{status} = $?;
-    delete $self->{pid};
-    return 0;
-}
-
-# As an administrator does it: Tomcat ends what it is doing.
-sub stop {
-    my ($self) = @_;
-
-    return 1 unless $self->running;
-    CORE::kill 'TERM', $self->{pid};
-    return 1 if wait_until { !$self->running } 20;
-    $self->kill;
-    return 0;
-}
-
-# As a crash: at once, connections are cut.
-sub kill {
-    my ($self) = @_;
-
-    return unless $self->running;
-    CORE::kill 'KILL', $self->{pid};
-    waitpid delete $self->{pid}, 0;
-    return;
 }
 
 # Stop and start on the same port; no session is kept.
