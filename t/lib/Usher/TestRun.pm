@@ -64,7 +64,8 @@ sub check_runtime_user {
 t/TEST: httpd's children run as user "nobody", who cannot enter $dir
         (a directory above $ENV{USHER_BUILDDIR}).
         Either: chmod o+x $dir
-        or build elsewhere: mkdir /var/tmp/usher && cd /var/tmp/usher && $ENV{USHER_SRCDIR}/configure && make check
+        or build elsewhere (after "make distclean", if you have built here):
+            mkdir /var/tmp/usher && cd /var/tmp/usher && $ENV{USHER_SRCDIR}/configure && make check
         or run the tests as an ordinary user.
 EOT
         exit 1;
