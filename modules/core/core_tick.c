@@ -161,8 +161,8 @@ static int tick_may_take(apr_uint64_t claim)
     return tick_is_dead(CLAIM_PID(claim));
 }
 
-/* Called by mod_watchdog's thread of this child; STOPPING also by the main
- * thread, possibly while the other is at work. */
+/* Called by mod_watchdog's thread of this child; STOPPING when that thread
+ * ends, which it may before the child does. */
 static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
 {
     server_rec *s = data;
@@ -282,7 +282,9 @@ static void tick_name_stuck_work(server_rec *s)
     apr_time_t now = usher_clock_system()->boot_now();
     char name[WORK_NAME_SIZE], since[USHER_DURATION_SIZE];
 
-    if (!began || now - began < STUCK_LIMIT || (logged_at && now - logged_at < LOG_INTERVAL)) {
+    /* Children can write there: it may be any number. */
+    if (began <= 0 || began > now || now - began < STUCK_LIMIT
+        || (logged_at && now - logged_at < LOG_INTERVAL)) {
         return;
     }
     logged_at = now;
