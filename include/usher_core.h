@@ -125,7 +125,8 @@ typedef struct usher_core_t {
 
     /**
      * Lock the piece for a change. Excludes all threads of all processes, the
-     * children of earlier generations as well. Not recursive.
+     * children of earlier generations as well. Not recursive; never from a
+     * pool's cleanup, which may run while this thread holds the lock.
      * @return APR_SUCCESS, else the memory must not be changed
      */
     apr_status_t (*memory_lock)(usher_memory_t *memory);

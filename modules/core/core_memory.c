@@ -7,6 +7,8 @@
  * process (memory_retained_t); children have the parent's copy of it by fork. */
 #include <apr_shm.h>
 #include <http_main.h>
+#include <unistd.h>
+#include <unixd.h>
 #include <util_mutex.h>
 
 #include "core_private.h"
@@ -41,6 +43,7 @@ typedef struct {
 #define RETAINED_KEY "usher-memory-1"
 
 static apr_array_header_t *memory_pieces; /* of usher_memory_t *, in pconf */
+static pid_t memory_parent; /* who opened them */
 
 static memory_retained_t *memory_retained(void)
 {
@@ -138,28 +141,15 @@ static apr_status_t memory_make_lock(memory_segment_t *segment, server_rec *s,
     return rv;
 }
 
-/* Fills in a header and the module's empty contents. The rest is zeros: it must
- * not be written here, as memory is given by the system when it is touched. */
-static void memory_make_empty(const memory_segment_t *segment, const usher_memory_spec_t *spec)
-{
-    core_memory_header_t *header = segment->header;
-
-    memcpy(header->magic, MAGIC, sizeof(header->magic));
-    header->layout = segment->layout;
-    header->size = segment->size;
-    apr_cpystrn(header->name, segment->name, sizeof(header->name));
-    if (spec->init) {
-        spec->init(header + 1, segment->size);
-    }
-}
-
 static apr_status_t memory_make_segment(memory_segment_t *segment, const usher_memory_t *memory,
                                         server_rec *s, unsigned int number)
 {
     const usher_memory_spec_t *spec = memory->spec;
+    core_memory_header_t *header;
     apr_shm_t *shm;
     apr_status_t rv;
 
+    memset(segment, 0, sizeof(*segment));
     apr_pool_create(&segment->pool, s->process->pool);
     apr_cpystrn(segment->name, spec->name, sizeof(segment->name));
     segment->layout = spec->layout;
@@ -173,9 +163,17 @@ static apr_status_t memory_make_segment(memory_segment_t *segment, const usher_m
         apr_pool_destroy(segment->pool);
         return rv;
     }
-    segment->header = (core_memory_header_t *)APR_ALIGN((apr_uintptr_t)apr_shm_baseaddr_get(shm),
-                                                        ALIGNMENT);
-    memory_make_empty(segment, spec);
+    header = (core_memory_header_t *)APR_ALIGN((apr_uintptr_t)apr_shm_baseaddr_get(shm), ALIGNMENT);
+    segment->header = header;
+    /* The rest is zeros, and not written here: the system gives memory when it
+     * is touched. */
+    memcpy(header->magic, MAGIC, sizeof(header->magic));
+    header->layout = segment->layout;
+    header->size = segment->size;
+    apr_cpystrn(header->name, segment->name, sizeof(header->name));
+    if (spec->init) {
+        spec->init(header + 1, segment->size);
+    }
     return APR_SUCCESS;
 }
 
@@ -201,7 +199,8 @@ static int memory_lock_works(const memory_segment_t *segment)
 }
 
 /* Takes what the old segment holds into the fresh one. APR_TIMEUP: its lock is
- * busy; other errors: the contents cannot be used, the fresh one is empty. */
+ * busy; other errors: the contents cannot be used, and the fresh one may hold
+ * half of them. */
 static apr_status_t memory_carry(const usher_memory_spec_t *spec, const memory_segment_t *old,
                                  const memory_segment_t *fresh, usher_memory_carried_t *carried)
 {
@@ -219,11 +218,6 @@ static apr_status_t memory_carry(const usher_memory_spec_t *spec, const memory_s
     rv = spec->carry(fresh->header + 1, fresh->size, old->header + 1, old->size, old->layout,
                      carried);
     core_memory_unlock(&from);
-    if (rv != APR_SUCCESS) {
-        /* It may have been at it half way. */
-        memset(fresh->header, 0, sizeof(*fresh->header) + fresh->size);
-        memory_make_empty(fresh, spec);
-    }
     return rv;
 }
 
@@ -243,10 +237,14 @@ static void memory_log_carried(const memory_segment_t *old, const memory_segment
                      is, fresh->layout, carried->kept, carried->dropped);
     }
     else {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s, USHERLOGNO(1011)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, USHERLOGNO(1011)
                      "memory \"%s\" was %s of layout %u and is %s of layout %u: "
-                     "it begins empty, as its contents could not be carried over",
-                     fresh->name, was, old->layout, is, fresh->layout);
+                     "it begins empty, as %s", fresh->name, was, old->layout, is,
+                     fresh->layout,
+                     APR_STATUS_IS_TIMEUP(rv) ? "a process held the lock of the old one"
+                     : APR_STATUS_IS_INCOMPLETE(rv) ? "a process ended in the middle of "
+                       "changing the old one"
+                     : "this version cannot read the old one");
     }
 }
 
@@ -261,13 +259,13 @@ static int memory_do_without(usher_memory_t *memory, const memory_segment_t *old
     usher_size_format(text, memory->wanted);
     if (old && old->layout == memory->spec->layout) {
         memory_use(memory, old);
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, USHERLOGNO(1012)
+        ap_log_error(APLOG_MARK, APLOG_EMERG, APR_STATUS_IS_ENOTIMPL(rv) ? 0 : rv, s, USHERLOGNO(1012)
                      "memory \"%s\": cannot change to %s now, it keeps what it "
                      "has: look at UsherMemory, at the Mutex directive and at "
                      "the limits of memory, and restart again", name, text);
         return OK;
     }
-    ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, USHERLOGNO(1013)
+    ap_log_error(APLOG_MARK, APLOG_EMERG, APR_STATUS_IS_ENOTIMPL(rv) ? 0 : rv, s, USHERLOGNO(1013)
                  "memory \"%s\": cannot get %s%s: look at UsherMemory, at the "
                  "Mutex directive and at the limits of memory", name, text,
                  usher_conf_may_refuse() ? "" : "; what needs it is off");
@@ -295,12 +293,36 @@ static int memory_is_lost(const memory_segment_t *segment, server_rec *s)
     return 0;
 }
 
+/* Carries the old segment over into the fresh one, and gives the old one up:
+ * it is unmapped here, and what children of earlier generations change there
+ * from now on is lost. Where that fails for now, the fresh one is given up. */
+static apr_status_t memory_replace(const usher_memory_t *memory, const memory_segment_t *old,
+                                   memory_segment_t *fresh, server_rec *s)
+{
+    usher_memory_carried_t carried = { 0, 0 };
+    apr_status_t rv = memory_carry(memory->spec, old, fresh, &carried);
+
+    if (APR_STATUS_IS_TIMEUP(rv) && old->layout == memory->spec->layout) {
+        apr_pool_destroy(fresh->pool);
+        return rv;
+    }
+    memory_log_carried(old, fresh, rv, &carried, s);
+    if (rv != APR_SUCCESS) {
+        /* Begun anew, instead of writing zeros over all of it. */
+        apr_pool_destroy(fresh->pool);
+        rv = memory_make_segment(fresh, memory, s, memory_retained()->made++);
+    }
+    if (rv == APR_SUCCESS) {
+        apr_pool_destroy(old->pool);
+    }
+    return rv;
+}
+
 static int memory_open(usher_memory_t *memory, server_rec *s)
 {
     memory_retained_t *kept = memory_retained();
     memory_segment_t *old = memory_find_segment(kept, memory->spec->name);
     memory_segment_t fresh = { "" };
-    usher_memory_carried_t carried = { 0, 0 };
     apr_status_t rv;
 
     if (old && memory_is_lost(old, s)) {
@@ -312,6 +334,8 @@ static int memory_open(usher_memory_t *memory, server_rec *s)
         memory->wanted = old ? old->size : memory->spec->size;
     }
     if (old && old->layout == memory->spec->layout && old->size == memory->wanted) {
+        /* For a User that was changed. */
+        ap_unixd_set_global_mutex_perms(old->lock);
         memory_use(memory, old);
         return OK;
     }
@@ -320,21 +344,16 @@ static int memory_open(usher_memory_t *memory, server_rec *s)
     if (rv != APR_SUCCESS) {
         return memory_do_without(memory, old, rv, s);
     }
-    if (old) {
-        rv = memory_carry(memory->spec, old, &fresh, &carried);
-        if (APR_STATUS_IS_TIMEUP(rv) && old->layout == memory->spec->layout) {
-            apr_pool_destroy(fresh.pool);
-            return memory_do_without(memory, old, rv, s);
-        }
-        memory_log_carried(old, &fresh, rv, &carried, s);
-        /* Unmapped here; children of earlier generations still have it. What
-         * they change there from now on is lost. */
-        apr_pool_destroy(old->pool);
-        *old = fresh;
+    if (!old) {
+        old = &kept->segments[kept->count++];
     }
     else {
-        kept->segments[kept->count++] = fresh;
+        rv = memory_replace(memory, old, &fresh, s);
+        if (rv != APR_SUCCESS) {
+            return memory_do_without(memory, old, rv, s);
+        }
     }
+    *old = fresh;
     memory_use(memory, &fresh);
     return OK;
 }
@@ -363,6 +382,7 @@ int core_memory_post_config(server_rec *s)
 {
     int i;
 
+    memory_parent = getpid();
     for (i = 0; i < memory_pieces->nelts; ++i) {
         usher_memory_t *memory = APR_ARRAY_IDX(memory_pieces, i, usher_memory_t *);
         char text[USHER_SIZE_SIZE];
@@ -385,12 +405,13 @@ int core_memory_post_config(server_rec *s)
  * pool cleanup, and once more for a holder that ended without unlocking. A
  * child that ends while one of its threads holds the lock would be counted
  * twice, and with some of those the lock is destroyed under all others. The
- * process pool is not cleared in a child. */
+ * process pool is not cleared in a child. With -X this is the parent as well,
+ * which has its lock already, and clears that pool at its end. */
 void core_memory_child_init(server_rec *s)
 {
     int i;
 
-    for (i = 0; i < memory_pieces->nelts; ++i) {
+    for (i = 0; i < memory_pieces->nelts && getpid() != memory_parent; ++i) {
         usher_memory_t *memory = APR_ARRAY_IDX(memory_pieces, i, usher_memory_t *);
         apr_status_t rv;
 
@@ -403,7 +424,8 @@ void core_memory_child_init(server_rec *s)
             ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, USHERLOGNO(1017)
                          "memory \"%s\": this child cannot use its lock %s, and "
                          "changes nothing there: look at the Mutex directive and "
-                         "at who may enter the folder of the lock files",
+                         "at who may enter the folder of the lock files, then "
+                         "stop and start httpd",
                          memory->spec->name, apr_global_mutex_name(memory->lock));
             memory->lock = NULL;
         }

@@ -42,19 +42,27 @@ static const char *conf_refuse(cmd_parms *cmd, const char *reason)
     return usher_conf_refuse(cmd, reason);
 }
 
-const char *core_memory_set(cmd_parms *cmd, void *dummy, const char *name,
-                            const char *size)
+/* Takes any number of arguments, and stands in any section: httpd's own refusal
+ * of those would end a running site at a restart. */
+const char *core_memory_set(cmd_parms *cmd, void *dummy, int argc,
+                            char *const argv[])
 {
     core_conf_t *conf = ap_get_module_config(cmd->server->module_config, &usher_module);
-    conf_line_t line = { name, size, 0 };
+    conf_line_t line = { NULL };
 
     if (ap_check_cmd_context(cmd, GLOBAL_ONLY)) {
         return conf_refuse(cmd, "belongs outside of all sections");
     }
-    if (usher_size_parse(&line.size, size, strlen(size)) != APR_SUCCESS || !line.size) {
+    if (argc != 2) {
+        return conf_refuse(cmd, "takes two arguments, the name of a piece of "
+                                "shared memory and its size");
+    }
+    line.name = argv[0];
+    line.text = argv[1];
+    if (usher_size_parse(&line.size, line.text, strlen(line.text)) != APR_SUCCESS || !line.size) {
         return conf_refuse(cmd, apr_psprintf(cmd->pool,
             "%s \"%s\": a size is a number and a unit, K, M or G, such as 64K",
-            name, size));
+            line.name, line.text));
     }
     APR_ARRAY_PUSH(conf->lines, conf_line_t) = line;
     return NULL;

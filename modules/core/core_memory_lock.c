@@ -15,7 +15,7 @@ APLOG_USE_MODULE(usher);
 /* At most one message in this time of each process about locks that fail. */
 #define LOG_INTERVAL (60 * APR_USEC_PER_SEC)
 
-/* Under the lock. APR_EINCOMPLETE: half changed, and not ours to repair. */
+/* Under the lock. APR_INCOMPLETE: half changed, and not ours to repair. */
 static apr_status_t lock_enter(usher_memory_t *memory)
 {
     core_memory_header_t *header = memory->header;
@@ -23,7 +23,7 @@ static apr_status_t lock_enter(usher_memory_t *memory)
     apr_uint32_t gone = atomic_load(&header->dirty);
 
     if (gone && memory->layout != spec->layout) {
-        return APR_EINCOMPLETE;
+        return APR_INCOMPLETE;
     }
     atomic_store(&header->dirty, (apr_uint32_t)getpid());
     if (gone) {
@@ -48,7 +48,8 @@ static void lock_log_failure(const usher_memory_t *memory, apr_status_t rv)
         && atomic_compare_exchange_strong(&logged_at, &last, now)) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, ap_server_conf, USHERLOGNO(1025)
                      "memory \"%s\": its lock fails, nothing is changed there: "
-                     "restart httpd gracefully, which makes a new one",
+                     "restart httpd gracefully, which makes a new one; if that "
+                     "does not help, stop and start it",
                      memory->spec->name);
     }
 }

@@ -60,8 +60,8 @@ usher_memory_t *core_memory_find(const char *name);
 /* core_memory_conf.c */
 void core_memory_conf_pre_config(void);
 void *core_memory_create_conf(apr_pool_t *p, server_rec *s);
-const char *core_memory_set(cmd_parms *cmd, void *dummy, const char *name,
-                            const char *size);
+const char *core_memory_set(cmd_parms *cmd, void *dummy, int argc,
+                            char *const argv[]);
 int core_memory_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                              apr_pool_t *ptemp, server_rec *s);
 
@@ -69,7 +69,7 @@ int core_memory_check_config(apr_pool_t *pconf, apr_pool_t *plog,
 apr_status_t core_memory_lock(usher_memory_t *memory);
 /** As core_memory_lock, for the parent: gives up after @a limit microseconds
  * with APR_TIMEUP, as a restart must not wait for a stopped child. Takes memory
- * of any layout; APR_EINCOMPLETE where it is half changed and of another layout
+ * of any layout; APR_INCOMPLETE where it is half changed and of another layout
  * than the module's, whose repair would not understand it. */
 apr_status_t core_memory_lock_within(usher_memory_t *memory,
                                      apr_interval_time_t limit);

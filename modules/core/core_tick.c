@@ -146,7 +146,7 @@ static void tick_run_tasks(usher_tick_where_e where, server_rec *s, apr_pool_t *
  * before a change of User: the parent knows which, see core_tick_monitor. */
 static int tick_is_dead(pid_t pid)
 {
-    return kill(pid, 0) != 0 && errno == ESRCH;
+    return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH);
 }
 
 static int tick_may_take(apr_uint64_t claim)
@@ -162,19 +162,24 @@ static int tick_may_take(apr_uint64_t claim)
 }
 
 /* Called by mod_watchdog's thread of this child; STOPPING when that thread
- * ends, which it may before the child does. */
+ * ends, which it may before the child does, or, with -X, after tick is gone. */
 static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
 {
     server_rec *s = data;
-    apr_uint64_t claim = atomic_load(&tick->claim);
     apr_uint64_t idle = self;
+    apr_uint64_t claim;
 
+    if (atomic_load(&stopping)) {
+        return APR_SUCCESS;
+    }
     if (state == AP_WATCHDOG_STATE_STOPPING) {
         atomic_store(&stopping, 1);
         atomic_compare_exchange_strong(&tick->claim, &idle, 0);
+        return APR_SUCCESS;
     }
-    else if (state == AP_WATCHDOG_STATE_RUNNING && !atomic_load(&stopping) && tick_may_take(claim)
-             && atomic_compare_exchange_strong(&tick->claim, &claim, self | CLAIM_RUNNING)) {
+    claim = atomic_load(&tick->claim);
+    if (state == AP_WATCHDOG_STATE_RUNNING && tick_may_take(claim)
+        && atomic_compare_exchange_strong(&tick->claim, &claim, self | CLAIM_RUNNING)) {
         if (CLAIM_PID(claim) != CLAIM_PID(self)) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, USHERLOGNO(1021)
                          "tick: taken over by this child from %d",
@@ -300,15 +305,16 @@ static void tick_name_stuck_work(server_rec *s)
 /* The parent, about every ten seconds. */
 int core_tick_monitor(apr_pool_t *p, server_rec *s)
 {
-    pid_t owner = tick ? CLAIM_PID(atomic_load(&tick->claim)) : 0;
+    apr_uint64_t claim = tick ? atomic_load(&tick->claim) : 0;
     siginfo_t info;
     apr_pool_t *ptemp;
 
     /* The last resort for a claim whose owner's end went unseen, and whose pid
-     * some other process has now: it is no child of ours. */
-    if (owner && waitid(P_PID, (id_t)owner, &info, WEXITED | WNOHANG | WNOWAIT) != 0
-        && errno == ECHILD) {
-        tick_disown(owner);
+     * some other process has now, or that is no pid at all: whoever is no child
+     * of ours. With -X the owner is this process. */
+    if (claim && CLAIM_PID(claim) != getpid()
+        && waitid(P_PID, (id_t)CLAIM_PID(claim), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+        tick_disown(CLAIM_PID(claim));
     }
     if (tick) {
         tick_name_stuck_work(s);

@@ -59,7 +59,7 @@ static void core_child_init(apr_pool_t *pchild, server_rec *s)
 }
 
 static const command_rec core_cmds[] = {
-    AP_INIT_TAKE2("UsherMemory", core_memory_set, NULL, RSRC_CONF,
+    AP_INIT_TAKE_ARGV("UsherMemory", core_memory_set, NULL, RSRC_CONF | ACCESS_CONF,
                   "name of a piece of shared memory, and its size such as 64K "
                   "or 16M; default as its module says"),
     { NULL }

@@ -29,6 +29,12 @@ my @broken = (
     ['a piece that nobody has',
         qr/USHER1004: UsherMemory tset 64K: no loaded module has a piece of that name; there are: core, test/, 1,
         core_conf("UsherMemory tset 64K\n")],
+    ['too few words',
+        qr/UsherMemory takes two arguments, the name of a piece/, 1,
+        core_conf("UsherMemory test\n")],
+    ['UsherMemory inside a directory',
+        qr/UsherMemory belongs outside of all sections/, 1,
+        core_conf("<Directory \"/\">\nUsherMemory test 64K\n</Directory>\n")],
     ['UsherMemory inside a vhost',
         qr/UsherMemory belongs outside of all sections/, 1,
         core_conf("<VirtualHost 127.0.0.1:*>\nUsherMemory test 64K\n</VirtualHost>\n")],
@@ -117,6 +123,14 @@ subtest 'a new layout for which there is no memory' => sub {
     $httpd->conf(@good);
     ok $httpd->graceful, 'mended';
     ok((wait_until { (ask($httpd, 'pid')->{value} // '') eq '42' }), 'and it has its contents still');
+};
+
+subtest 'one process for debugging (-X) ends well' => sub {
+    my $single = core_httpd('', args => ['-X']);
+    ok $single->start, 'starts' or diag $single->console;
+    is ask($single, 'move')->{rv}, 0, 'its memory works';
+    ok((wait_until { ask($single, 'ticks')->{ticks} > 1 }), 'it ticks');
+    $single->finish('and stops with status 0');
 };
 
 $httpd->finish('only the announced in the log');

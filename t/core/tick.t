@@ -72,6 +72,22 @@ subtest 'slow work is named' => sub {
     is scalar(grep { /USHER1020/ } $httpd->log->lines), 1, 'once, not at every tick';
 };
 
+subtest 'a restart does not cut work short' => sub {
+    $httpd->conf(core_conf("UsherTestTick 400ms\n"));
+    # Ordinary restarts are no fault of the work; being slow under load is none.
+    $httpd->log->tolerate(qr/AH00045|USHER1020/);
+    $httpd->graceful;
+    my $before = ask($httpd, 'ticks');
+    for my $round (1 .. 3) {
+        my $ticks = ask($httpd, 'ticks')->{ticks};
+        wait_until { (ask($httpd, 'ticks')->{ticks} // 0) > $ticks } 15; # just begun
+        ok $httpd->restart, "round $round: restart while work is under way";
+    }
+    my $last = ask($httpd, 'ticks')->{ticks};
+    wait_until { (ask($httpd, 'ticks')->{ticks} // 0) > $last } 15;
+    is ask($httpd, 'ticks')->{cuts}, $before->{cuts}, 'all of it was finished';
+};
+
 subtest 'the parent has its own' => sub {
     my $before = ask($httpd, 'ticks')->{parent_ticks};
     ok((wait_until { ask($httpd, 'ticks')->{parent_ticks} > $before } 25), 'it is called');

@@ -137,9 +137,9 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
     }
     else if (arg_of(r, "ticks")) {
         ap_rprintf(r, "ticks=%" APR_UINT64_T_FMT " parent_ticks=%" APR_UINT64_T_FMT
-                   " overlaps=%u last_pid=%u\n", atomic_load(&shm->ticks),
+                   " overlaps=%u cuts=%u last_pid=%u\n", atomic_load(&shm->ticks),
                    atomic_load(&shm->parent_ticks), atomic_load(&shm->overlaps),
-                   atomic_load(&shm->last_pid));
+                   atomic_load(&shm->cuts), atomic_load(&shm->last_pid));
     }
     else {
         ap_mpm_query(AP_MPMQ_GENERATION, &generation);

@@ -21,6 +21,8 @@ typedef struct {
     _Atomic apr_uint64_t parent_ticks;
     _Atomic apr_uint32_t in_tick; /* pid, while the work runs */
     _Atomic apr_uint32_t overlaps;
+    _Atomic apr_uint32_t cuts; /* work whose process ended before it did */
+    apr_uint32_t pad;
     _Atomic apr_uint32_t last_pid;
     apr_uint32_t layout; /* 1: accounts in whole coins; 2: in hundredths */
     _Atomic apr_uint64_t repairs;

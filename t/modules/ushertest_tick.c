@@ -12,8 +12,8 @@ static void work(void *baton, server_rec *s, apr_pool_t *ptemp)
     apr_uint32_t other = atomic_exchange(&shm->in_tick, pid);
 
     /* Another one that is alive and at it: two children tick. */
-    if (other && other != pid && kill((pid_t)other, 0) == 0) {
-        atomic_fetch_add(&shm->overlaps, 1);
+    if (other && other != pid) {
+        atomic_fetch_add(kill((pid_t)other, 0) == 0 ? &shm->overlaps : &shm->cuts, 1);
     }
     atomic_fetch_add(&shm->ticks, 1);
     atomic_store(&shm->last_pid, pid);

@@ -23,11 +23,12 @@ $SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP);
 #   mpm     => default the one t/TEST runs with
 #   port    => default a free one; the text may use @PORT@, @ROOT@, @HTDOCS@
 #   loglevel=> default "info"
+#   args    => [more arguments of httpd], as "-X"
 sub new {
     my ($class, %opt) = @_;
     my $name = $opt{name} // sprintf 'httpd-%d-%d', $$, ++$count;
     my $root = Usher::Env::builddir() . "/t/work/$name";
-    my $self = bless { mpm => $ENV{USHER_MPM}, loglevel => 'info', modules => [], %opt,
+    my $self = bless { mpm => $ENV{USHER_MPM}, loglevel => 'info', modules => [], args => [], %opt, grouped => 1,
                        root => $root, owner => $$, port => $opt{port} // free_port() }, $class;
 
     remove_tree($root);
@@ -102,10 +103,14 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', "$self->{root}/logs/console";
         open STDERR, '>&', \*STDOUT;
-        exec $ENV{USHER_HTTPD}, '-f', "$self->{root}/httpd.conf", '-D', 'FOREGROUND' or POSIX::_exit(127);
+        exec $ENV{USHER_HTTPD}, '-f', "$self->{root}/httpd.conf", '-D', 'FOREGROUND', @{ $self->{args} }
+            or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
-    my $served = wait_until { !$self->running || $self->_served > 0 } 60;
+    # With -X httpd does not say that it serves.
+    my $served = wait_until {
+        !$self->running || $self->_served > 0 || (@{ $self->{args} } && port_answers($self->{port}));
+    } 60;
     return $self->running && $served;
 }
 

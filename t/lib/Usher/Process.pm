@@ -16,6 +16,9 @@ sub running {
     return 0 unless $self->{pid};
     return 1 if waitpid($self->{pid}, WNOHANG) == 0;
     $self->{status} = $?;
+    # What it leaves behind, where it has a group of its own (a crashed httpd's
+    # children go on listening).
+    CORE::kill 'KILL', -$self->{pid} if $self->{grouped};
     delete $self->{pid};
     return 0;
 }
