@@ -51,6 +51,14 @@ usher_fits_checkout() {
 # the checkout cannot be written to or is closed to "nobody", as /root is.
 usher_builddir() {
     umask 022
+    # configure and httpd's configuration would take it for two words.
+    case $usher_srcdir${USHER_BUILD-} in
+        *[[:space:]]*)
+            usher_say "the path of the checkout, and USHER_BUILD, may have no blank in it:" \
+                "\"$usher_srcdir\"${USHER_BUILD:+, \"$USHER_BUILD\"}"
+            return 1
+            ;;
+    esac
     if test -n "${USHER_BUILD-}"; then
         mkdir -p "$USHER_BUILD" || return 1
         if test "$(id -u)" -eq 0 && ! usher_nobody_enters "$USHER_BUILD"; then

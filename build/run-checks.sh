@@ -22,6 +22,7 @@ expect() {
         fi
     done
     printf 'ok      %-38s %s\n' "$name" "$(saw)"
+    passed=$((passed + 1))
 }
 
 # In one line: the status, and what the page says about who answered.
@@ -66,6 +67,19 @@ check_post() {
     rm -f "$body"
 }
 
+# All kinds of redirects, and by both Tomcats where both serve the path.
+check_redirects() {
+    local prefix=$1 base how
+    for base in "$http" "$https"; do
+        for how in path path absolute absolute; do
+            answer=$(fetch --http1.1 "$base${prefix}redirect.jsp?how=$how")
+            expect "redirect ($how), ${base%%:*}, $prefix" ' 302' "^Location: ($base)?${prefix}index.jsp\$"
+        done
+    done
+    answer=$(fetch "$http${prefix}redirect.jsp?how=external")
+    expect "redirect elsewhere, $prefix" ' 302' '^Location: https://sso\.example\.org/index\.jsp$'
+}
+
 check_modules() {
     answer=$("$httpd" -f "$run/httpd.conf" -M 2>&1 | sed -n 's/^ *\(usher[a-z_]*\)_module.*/\1/p' | tr '\n' ' ')
     local file
@@ -83,7 +97,7 @@ check_error_log() {
 }
 
 run_checks() {
-    local failed=0 answer
+    local failed=0 passed=0 answer prefix
     check_modules
     answer=$(fetch "$http/static/hello.txt")
     expect "static file, HTTP" ' 200' '^Served by httpd itself'
@@ -112,16 +126,14 @@ run_checks() {
     check_sticky /app/
     check_post /http/
     check_post /ajp/
-    answer=$(fetch "$http/http/redirect.jsp?absolute=1")
-    expect "redirect, mapped" ' 302' "^Location: $http/http/index.jsp\$"
-    answer=$(fetch --http1.1 "$https/redirect.jsp?absolute=1")
-    expect "redirect, the same path" ' 302' "^Location: $https/index.jsp\$"
+    for prefix in / /http/ /ajp/ /app/; do check_redirects "$prefix"; done
     answer=$(fetch "$http/ajp/error.jsp?code=503")
     expect "a status of the application's own" ' 503' '^status: 503$'
     answer=$(fetch "$http/app/events.jsp?n=3&ms=10")
     expect "server-sent events" ' 200' '^Content-Type: text/event-stream' '^data: event 3 of 3$'
     check_error_log
 
-    test "$failed" -eq 0 || echo "$failed failed; configuration and logs are in $run"
+    echo "$passed passed, $failed failed"
+    test "$failed" -eq 0 || echo "configuration and logs are in $run"
     test "$failed" -eq 0
 }

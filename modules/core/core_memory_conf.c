@@ -61,8 +61,8 @@ const char *core_memory_set(cmd_parms *cmd, void *dummy, int argc,
     line.text = argv[1];
     if (usher_size_parse(&line.size, line.text, strlen(line.text)) != APR_SUCCESS || !line.size) {
         return conf_refuse(cmd, apr_psprintf(cmd->pool,
-            "%s \"%s\": a size is a number and a unit, K, M or G, such as 64K",
-            line.name, line.text));
+            "%s \"%s\": a size is a number below 2^63 and a unit, K, M, G or T, such "
+            "as 64K", line.name, line.text));
     }
     APR_ARRAY_PUSH(conf->lines, conf_line_t) = line;
     return NULL;
@@ -88,6 +88,7 @@ static int conf_is_wrong(const conf_line_t *line, apr_pool_t *ptemp, server_rec 
 {
     const usher_memory_t *memory = core_memory_find(line->name);
     char min[USHER_SIZE_SIZE], max[USHER_SIZE_SIZE];
+    int fixed;
 
     if (!memory) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(1004)
@@ -97,10 +98,12 @@ static int conf_is_wrong(const conf_line_t *line, apr_pool_t *ptemp, server_rec 
         return 1;
     }
     if (line->size < memory->spec->size_min || line->size > memory->spec->size_max) {
+        fixed = memory->spec->size_min == memory->spec->size_max;
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(1005)
-                     "UsherMemory %s %s: the size must be from %s to %s", line->name,
+                     "UsherMemory %s %s: the size must be %s%s%s", line->name,
                      line->text, usher_size_format(min, memory->spec->size_min),
-                     usher_size_format(max, memory->spec->size_max));
+                     fixed ? "" : " or more, up to ",
+                     fixed ? "" : usher_size_format(max, memory->spec->size_max));
         return 1;
     }
     return 0;

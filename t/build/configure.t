@@ -8,13 +8,21 @@ use Test::More;
 my $dir = "$ENV{USHER_BUILDDIR}/t/work/configure-$$";
 my $apxs = $ENV{USHER_APXS};
 
+# A source tree that is configured itself cannot be built elsewhere: links to
+# all of it but that.
+make_path("$dir-src");
+for my $file (glob "'$ENV{USHER_SRCDIR}'/*") {
+    my $name = substr $file, 1 + length $ENV{USHER_SRCDIR};
+    symlink $file, "$dir-src/$name" unless $name eq 'config.status';
+}
+
 # configure in a folder of its own: (exit code, what it printed)
 sub configure {
     my ($args) = @_;
 
     remove_tree($dir);
     make_path($dir);
-    my $out = qx(cd '$dir' && '$ENV{USHER_SRCDIR}/configure' $args 2>&1);
+    my $out = qx(cd '$dir' && '$dir-src/configure' $args 2>&1);
     return ($? >> 8, $out);
 }
 
@@ -61,5 +69,5 @@ for my $case (@cases) {
     like $out, $says, "$name: and said what to do";
 }
 
-remove_tree($dir, "$dir-old", "$dir-apr");
+remove_tree($dir, "$dir-src", "$dir-old", "$dir-apr");
 done_testing;

@@ -77,7 +77,7 @@ for my $tomcat ($web, $ajp) {
     unlike $chunks[0], qr/event 2/, "$proto: is not kept back";
 }
 
-is agent()->get($httpd->url('/http/redirect.jsp?absolute=1'))->header('Location'),
+is agent()->get($httpd->url('/http/redirect.jsp?how=absolute'))->header('Location'),
     $httpd->url('/http/index.jsp'), 'ProxyPassReverse maps a redirect';
 
 is agent()->get($httpd->url('/wrong/'))->code, 403, 'a wrong AJP secret is refused';
