@@ -141,6 +141,8 @@ subtest 'ordinary restarts while the lock is in use' => sub {
     my $server = core_httpd();
     ok $server->start, 'starts';
     $server->log->tolerate(qr/AH00045|AH00046|AH00047|USHER1018/);
+    # httpd's own, see Usher::Httpd: here connections are open at each restart.
+    $server->log->tolerate(qr/exit signal Segmentation fault/) if $ENV{USHER_MPM} ne 'prefork';
     # Children with threads wait for them, and are harder to hit.
     for my $round (1 .. ($ENV{USHER_MPM} eq 'prefork' ? 6 : 2)) {
         my @clients = map { background($server, 'hammer=4', 30) } 1 .. 4;
