@@ -183,14 +183,4 @@ sub finish {
     return $self->{log}->finish($name, @wrong);
 }
 
-sub DESTROY {
-    my ($self) = @_;
-
-    return if $self->{owner} != $$;
-    local ($?, $@, $!);
-    $self->stop;
-    remove_tree($self->{root}) unless $ENV{USHER_KEEP_WORK};
-    return;
-}
-
 1;

@@ -1,10 +1,12 @@
 # A process that a test started, and ends: what Usher::Httpd and Usher::Tomcat
-# share. The object has its pid, and its wait status once it has ended.
+# share. The object has its pid, its wait status once it has ended, the folder
+# root, and the test's own pid as owner: what that forks does not end it.
 package Usher::Process;
 
 use strict;
 use warnings FATAL => 'all';
 
+use File::Path qw(remove_tree);
 use POSIX qw(WNOHANG);
 use Usher::Wait;
 
@@ -51,6 +53,16 @@ sub children {
     return unless $self->{pid};
     open my $fh, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
     return split ' ', scalar(<$fh>) // '';
+}
+
+sub DESTROY {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+    local ($?, $@, $!);
+    $self->stop;
+    remove_tree($self->{root}) unless $ENV{USHER_KEEP_WORK};
+    return;
 }
 
 1;

@@ -122,14 +122,4 @@ sub restart {
     return $self->launch->wait_up;
 }
 
-sub DESTROY {
-    my ($self) = @_;
-
-    return if $self->{owner} != $$;
-    local ($?, $@, $!);
-    $self->stop;
-    remove_tree($self->{root}) unless $ENV{USHER_KEEP_WORK};
-    return;
-}
-
 1;
