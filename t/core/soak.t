@@ -21,6 +21,7 @@ my $httpd = core_httpd(<<'EOT');
 </IfModule>
 <IfModule !mpm_prefork_module>
     StartServers 12
+    ServerLimit 96
     ThreadsPerChild 1
     MinSpareThreads 12
     MaxSpareThreads 24
@@ -31,7 +32,7 @@ EOT
 # whether httpd finds itself short of children for a moment, and which of its
 # own messages a killed child or an ordinary restart brings.
 $httpd->log->tolerate(qr/USHER1018/, qr/AH1039[23]: children are killed successively/,
-    qr/AH00161|AH00484|AH10159|AH00045|AH00046|AH00047/, qr/exit signal (?:Killed|Terminated)/);
+    qr/AH00161|AH00484|AH03490|AH10159|AH00045|AH00046|AH00047/, qr/exit signal (?:Killed|Terminated)/);
 # httpd's own, see Usher::Httpd: here connections are open at each restart.
 $httpd->log->tolerate(qr/exit signal Segmentation fault/) if $ENV{USHER_MPM} ne 'prefork';
 ok $httpd->start, 'starts' or diag $httpd->console;
