@@ -248,6 +248,13 @@ static void memory_log_carried(const memory_segment_t *old, const memory_segment
     }
 }
 
+/* Goes on with a segment from before this restart. */
+static void memory_keep(usher_memory_t *memory, const memory_segment_t *old)
+{
+    ap_unixd_set_global_mutex_perms(old->lock); /* User may be another now */
+    memory_use(memory, old);
+}
+
 /* What to do when no new segment can be had, or not filled: keep the old one
  * where its layout still fits, else do without; at the first start, refuse. */
 static int memory_do_without(usher_memory_t *memory, const memory_segment_t *old,
@@ -258,7 +265,7 @@ static int memory_do_without(usher_memory_t *memory, const memory_segment_t *old
 
     usher_size_format(text, memory->wanted);
     if (old && old->layout == memory->spec->layout) {
-        memory_use(memory, old);
+        memory_keep(memory, old);
         ap_log_error(APLOG_MARK, APLOG_EMERG, APR_STATUS_IS_ENOTIMPL(rv) ? 0 : rv, s, USHERLOGNO(1012)
                      "memory \"%s\": cannot change to %s now, it keeps what it "
                      "has: look at UsherMemory, at the Mutex directive and at "
@@ -334,9 +341,7 @@ static int memory_open(usher_memory_t *memory, server_rec *s)
         memory->wanted = old ? old->size : memory->spec->size;
     }
     if (old && old->layout == memory->spec->layout && old->size == memory->wanted) {
-        /* For a User that was changed. */
-        ap_unixd_set_global_mutex_perms(old->lock);
-        memory_use(memory, old);
+        memory_keep(memory, old);
         return OK;
     }
     rv = old || kept->count < SEGMENTS_MAX ? memory_make_segment(&fresh, memory, s, kept->made++)

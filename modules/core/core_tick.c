@@ -151,7 +151,9 @@ static int tick_is_dead(pid_t pid)
 
 static int tick_may_take(apr_uint64_t claim)
 {
-    if (!claim || claim == self) {
+    /* Asked by the only thread that works in this child: a claim of this child
+     * is not at work, whatever it says. */
+    if (!claim || CLAIM_PID(claim) == CLAIM_PID(self)) {
         return 1;
     }
     if (!(claim & CLAIM_RUNNING)
