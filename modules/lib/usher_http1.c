@@ -1,0 +1,468 @@
+/* Heads and trailers. Line by line: a line is read when its end is there, and
+ * none is looked at twice, however the bytes trickle in. */
+#include "usher_http1.h"
+#include "usher_number.h"
+
+#include <apr_cstr.h>
+#include <string.h>
+
+#define IDLE_MAX ((apr_uint64_t)1 << 31)
+
+/* tchar, RFC 9110 5.6.2 */
+static const unsigned char token_chars[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, /* ! # $ % & ' * + - . */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, /* 0-9 */
+    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* A-Z */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, /* ^ _ */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* ` a-z */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, /* | ~ */
+};
+
+static int is_token(const char *text, apr_size_t len)
+{
+    apr_size_t i;
+
+    for (i = 0; i < len && token_chars[(unsigned char)text[i]]; ++i) {
+    }
+    return len && i == len;
+}
+
+/* VCHAR, SP, HTAB and obs-text, RFC 9110 5.5. No early end: compilers make it
+ * many bytes at a time. */
+static int is_text(const char *text, apr_size_t len)
+{
+    unsigned int bad = 0;
+    apr_size_t i;
+
+    for (i = 0; i < len; ++i) {
+        unsigned char c = (unsigned char)text[i];
+
+        bad |= (unsigned int)((c < ' ') & (c != '\t')) | (unsigned int)(c == 0x7f);
+    }
+    return !bad;
+}
+
+static int is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static int is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static int is_word(const char *text, apr_size_t len, const char *word)
+{
+    return len == strlen(word) && !apr_cstr_casecmpn(text, word, len);
+}
+
+static void trim(const char **text, apr_size_t *len)
+{
+    while (*len && is_blank((*text)[*len - 1])) {
+        --*len;
+    }
+    while (*len && is_blank(**text)) {
+        ++*text;
+        --*len;
+    }
+}
+
+/* Cut the next element, trimmed, off a list with commas. */
+static int next_element(const char **list, apr_size_t *list_len,
+                        const char **element, apr_size_t *len)
+{
+    const char *comma;
+
+    if (!*list) {
+        return 0;
+    }
+    comma = memchr(*list, ',', *list_len);
+    *element = *list;
+    *len = comma ? (apr_size_t)(comma - *list) : *list_len;
+    *list_len -= comma ? *len + 1 : *len;
+    *list = comma ? comma + 1 : NULL;
+    trim(element, len);
+    return 1;
+}
+
+/* Fields that say how the answer ends and what becomes of the connection. Each
+ * function returns NULL or what is wrong. */
+
+/* RFC 9110 8.6: a list of the same number may be taken for that number. */
+static const char *content_length_field(usher_http1_head_t *head,
+                                        const char *value, apr_size_t len)
+{
+    const char *element;
+    apr_size_t n;
+
+    while (next_element(&value, &len, &element, &n)) {
+        apr_uint64_t number;
+
+        if (!n || usher_number_parse(&number, APR_INT64_MAX, element, n) != n) {
+            return "invalid Content-Length";
+        }
+        if (head->content_length >= 0 && head->content_length != (apr_int64_t)number) {
+            return "two different Content-Length";
+        }
+        head->content_length = (apr_int64_t)number;
+    }
+    return head->chunked ? "both Content-Length and Transfer-Encoding" : NULL;
+}
+
+/* RFC 9112 6.1 and 7: chunked is the one coding that we read, and never twice.
+ * With a Content-Length it is an attempt at smuggling (6.3). */
+static const char *transfer_encoding_field(usher_http1_head_t *head,
+                                           const char *value, apr_size_t len)
+{
+    if (!is_word(value, len, "chunked")) {
+        return "Transfer-Encoding other than chunked";
+    }
+    if (head->chunked) {
+        return "Transfer-Encoding twice";
+    }
+    head->chunked = 1;
+    return head->content_length >= 0 ? "both Content-Length and Transfer-Encoding" : NULL;
+}
+
+/* RFC 9110 7.6.1; empty elements of a list do not count (5.6.1). */
+static const char *connection_field(usher_http1_head_t *head,
+                                    const char *value, apr_size_t len)
+{
+    const char *option;
+    apr_size_t n;
+
+    while (next_element(&value, &len, &option, &n)) {
+        if (n && !is_token(option, n)) {
+            return "invalid Connection";
+        }
+        head->close |= is_word(option, n, "close");
+        head->keep_alive |= is_word(option, n, "keep-alive");
+        head->upgrade |= is_word(option, n, "upgrade");
+    }
+    return NULL;
+}
+
+/* A hint only, in no standard (RFC 2068 19.7.1.1 has the field): what is
+ * malformed is no hint. Of several the shortest: reusing too late costs more. */
+static const char *keep_alive_field(usher_http1_head_t *head,
+                                    const char *value, apr_size_t len)
+{
+    static const char name[] = "timeout=";
+    const apr_size_t name_len = sizeof(name) - 1;
+    const char *element;
+    apr_size_t n;
+
+    while (next_element(&value, &len, &element, &n)) {
+        apr_uint64_t seconds;
+        apr_size_t digits = name_len;
+
+        if (n <= name_len || apr_cstr_casecmpn(element, name, name_len)) {
+            continue;
+        }
+        while (digits < n && is_digit(element[digits])) {
+            ++digits;
+        }
+        if (digits < n) {
+            continue;
+        }
+        if (!usher_number_parse(&seconds, IDLE_MAX, element + name_len, n - name_len)) {
+            seconds = IDLE_MAX;
+        }
+        if (head->idle_max < 0 || head->idle_max > (apr_int64_t)seconds) {
+            head->idle_max = (apr_int64_t)seconds;
+        }
+    }
+    return NULL;
+}
+
+typedef const char *(*field_reader_t)(usher_http1_head_t *head, const char *value,
+                                      apr_size_t len);
+
+static const struct {
+    const char *name;
+    field_reader_t read;
+} known_fields[] = {
+    { "Connection", connection_field },
+    { "Content-Length", content_length_field },
+    { "Keep-Alive", keep_alive_field },
+    { "Transfer-Encoding", transfer_encoding_field },
+};
+#define KNOWN_FIELDS (sizeof(known_fields) / sizeof(known_fields[0]))
+
+static const char *known_field(usher_http1_head_t *head,
+                               const usher_http1_field_t *field)
+{
+    apr_size_t i;
+
+    for (i = 0; i < KNOWN_FIELDS; ++i) {
+        if (is_word(field->name, field->name_len, known_fields[i].name)) {
+            return known_fields[i].read(head, field->value, field->value_len);
+        }
+    }
+    return NULL;
+}
+
+/* A whole line in the buffer. */
+typedef struct {
+    char *text;
+    apr_size_t len;  /* without its end */
+    apr_size_t next; /* where in the buffer the next line begins */
+} line_t;
+
+/* Find the end of the line at head->len: CRLF or, RFC 9112 2.2, LF alone. The
+ * search goes on where that of an earlier call ended. */
+static usher_parse_e find_line(line_t *line, usher_http1_head_t *head, char *buf,
+                               apr_size_t len, apr_size_t line_max, const char **why)
+{
+    const char *lf = head->scanned < len
+                         ? memchr(buf + head->scanned, '\n', len - head->scanned) : NULL;
+    apr_size_t end = lf ? (apr_size_t)(lf - buf) : len;
+
+    head->scanned = end;
+    line->text = buf + head->len;
+    line->next = end + 1;
+    line->len = end - head->len;
+    /* Also where the LF is still to come: it may be half of a CRLF. */
+    if (line->len && line->text[line->len - 1] == '\r') {
+        --line->len;
+    }
+    if (line->len > line_max) {
+        *why = "line too long";
+        return USHER_PARSE_BAD;
+    }
+    return lf ? USHER_PARSE_DONE : USHER_PARSE_MORE;
+}
+
+static void leave_line(usher_http1_head_t *head, const line_t *line)
+{
+    head->len = head->scanned = line->next;
+}
+
+/* RFC 9112 5.1: blanks before the colon of an answer are removed by a proxy. */
+static void split_field(usher_http1_field_t *field, const char *line,
+                        apr_size_t len, const char *colon)
+{
+    field->name = line;
+    field->name_len = (apr_size_t)(colon - line);
+    while (field->name_len && is_blank(line[field->name_len - 1])) {
+        --field->name_len;
+    }
+    field->value = colon + 1;
+    field->value_len = len - (apr_size_t)(field->value - line);
+    trim(&field->value, &field->value_len);
+}
+
+/* Read a line that is whole and unfolded. Returns NULL or what is wrong. */
+static const char *read_line(usher_http1_head_t *head, const line_t *line,
+                             const char *colon, const usher_http1_limits_t *limits,
+                             usher_http1_field_t *field)
+{
+    /* The colon is on the first of folded lines: a name has no fold in it. */
+    if (!colon && limits->badline != USHER_HTTP1_BADLINE_SKIP) {
+        return "header line without a colon";
+    }
+    if (!is_text(line->text, line->len)) {
+        return "control character in a header line";
+    }
+    if (!colon) {
+        field->name = NULL;
+        return NULL;
+    }
+    split_field(field, line->text, line->len, colon);
+    if (!is_token(field->name, field->name_len)) {
+        return "invalid field name";
+    }
+    return ++head->fields > limits->fields_max ? "too many fields" : NULL;
+}
+
+/* Read the lines from head->len to the end of the section. Trailers say
+ * nothing about the frame (RFC 9110 6.5.1): they are not interpreted. */
+static usher_parse_e read_section(usher_http1_head_t *head, char *buf, apr_size_t len,
+                                  const usher_http1_limits_t *limits, int trailers,
+                                  const char **why)
+{
+    for (;;) {
+        line_t line;
+        usher_http1_field_t field;
+        const char *colon, *wrong;
+        usher_parse_e found = find_line(&line, head, buf, len, limits->line_max, why);
+
+        if (found != USHER_PARSE_DONE) {
+            return found;
+        }
+        if (!line.len) {
+            leave_line(head, &line);
+            return USHER_PARSE_DONE;
+        }
+        if (is_blank(*line.text)) {
+            *why = "folded line that continues no field";
+            return USHER_PARSE_BAD;
+        }
+        colon = memchr(line.text, ':', line.len);
+        if (!colon && limits->badline == USHER_HTTP1_BADLINE_BODY) {
+            return USHER_PARSE_DONE;
+        }
+        if (colon && line.next == len) {
+            return USHER_PARSE_MORE; /* a fold may follow */
+        }
+        if (colon && is_blank(buf[line.next])) {
+            /* obs-fold, RFC 9112 5.2 */
+            memset(line.text + line.len, ' ', line.next - head->len - line.len);
+            head->scanned = line.next;
+            continue;
+        }
+        wrong = read_line(head, &line, colon, limits, &field);
+        if (!wrong && field.name && !trailers) {
+            wrong = known_field(head, &field);
+        }
+        if (wrong) {
+            *why = wrong;
+            return USHER_PARSE_BAD;
+        }
+        leave_line(head, &line);
+    }
+}
+
+static const char version[] = "HTTP/1.";
+#define VERSION_LEN (sizeof(version) - 1)
+#define REASON_AT (sizeof("HTTP/1.1 200 ") - 1)
+
+/* RFC 9112 4; the SP before an empty reason may be missing. Returns 0 where it
+ * is no status line of HTTP/1. */
+static int read_status_line(usher_http1_head_t *head, const char *text,
+                            apr_size_t len)
+{
+    if (len < REASON_AT - 1 || memcmp(text, version, VERSION_LEN)
+        || !is_digit(text[7]) || text[8] != ' '
+        || text[9] < '1' || text[9] > '9' || !is_digit(text[10]) || !is_digit(text[11])
+        || (len >= REASON_AT && text[12] != ' ')) {
+        return 0;
+    }
+    head->minor = text[7] != '0';
+    head->status = (text[9] - '0') * 100 + (text[10] - '0') * 10 + text[11] - '0';
+    head->reason_len = len >= REASON_AT ? len - REASON_AT : 0;
+    head->content_length = -1;
+    head->idle_max = -1;
+    return is_text(text + (len - head->reason_len), head->reason_len);
+}
+
+/* Whether bytes without a line end may become a status line, so that whoever
+ * speaks another protocol is not waited for. */
+static int may_be_status_line(const char *text, apr_size_t len, int first)
+{
+    if (first && len == 1 && *text == '\r') {
+        return 1;
+    }
+    return !len || !memcmp(text, version, len < VERSION_LEN ? len : VERSION_LEN);
+}
+
+static usher_parse_e read_status(usher_http1_head_t *head, char *buf, apr_size_t len,
+                                 const usher_http1_limits_t *limits, const char **why)
+{
+    line_t line;
+    usher_parse_e found = find_line(&line, head, buf, len, limits->line_max, why);
+
+    /* Old servers send a CRLF too many after the body before. */
+    if (found == USHER_PARSE_DONE && !line.len && !head->len) {
+        leave_line(head, &line);
+        found = find_line(&line, head, buf, len, limits->line_max, why);
+    }
+    if (found == USHER_PARSE_DONE
+            ? !read_status_line(head, line.text, line.len)
+            : !may_be_status_line(buf + head->len, len - head->len, !head->len)) {
+        *why = "no status line of HTTP/1";
+        return USHER_PARSE_BAD;
+    }
+    if (found == USHER_PARSE_DONE) {
+        leave_line(head, &line);
+        head->fields_at = line.next;
+    }
+    return found;
+}
+
+static void finish_head(usher_http1_head_t *head, const char *buf)
+{
+    apr_size_t end = head->fields_at - 1;
+
+    /* Only now, as the buffer may move between two calls. */
+    if (buf[end - 1] == '\r') {
+        --end;
+    }
+    head->reason = buf + end - head->reason_len;
+    /* RFC 9112 9.3; 6.1: who sends chunks as HTTP/1.0 may have passed on what
+     * it did not understand. */
+    if (head->minor == 0 && (!head->keep_alive || head->chunked)) {
+        head->close = 1;
+    }
+}
+
+usher_parse_e usher_http1_head(usher_http1_head_t *head, char *buf,
+                               apr_size_t len,
+                               const usher_http1_limits_t *limits,
+                               const char **why)
+{
+    usher_parse_e rv = USHER_PARSE_DONE;
+    apr_size_t end = len < limits->head_max ? len : limits->head_max;
+
+    if (!head->fields_at) {
+        rv = read_status(head, buf, end, limits, why);
+    }
+    if (rv == USHER_PARSE_DONE) {
+        rv = read_section(head, buf, end, limits, 0, why);
+    }
+    if (rv == USHER_PARSE_MORE && end == limits->head_max) {
+        *why = "head too long";
+        return USHER_PARSE_BAD;
+    }
+    if (rv == USHER_PARSE_DONE) {
+        finish_head(head, buf);
+    }
+    return rv;
+}
+
+usher_parse_e usher_http1_trailers(char *buf, apr_size_t len,
+                                   const usher_http1_limits_t *limits,
+                                   apr_size_t *used, unsigned int *fields,
+                                   const char **why)
+{
+    usher_http1_head_t section = { 0 };
+    usher_http1_limits_t strict = *limits;
+    apr_size_t end = len < limits->head_max ? len : limits->head_max;
+    usher_parse_e rv;
+
+    strict.badline = USHER_HTTP1_BADLINE_REFUSE;
+    rv = read_section(&section, buf, end, &strict, 1, why);
+    if (rv == USHER_PARSE_MORE && end == limits->head_max) {
+        *why = "trailers too long";
+        return USHER_PARSE_BAD;
+    }
+    if (rv == USHER_PARSE_DONE) {
+        *used = section.len;
+        *fields = section.fields;
+    }
+    return rv;
+}
+
+int usher_http1_next_field(const char *buf, apr_size_t end, apr_size_t *at,
+                           usher_http1_field_t *field)
+{
+    while (*at < end) {
+        const char *line = buf + *at;
+        const char *lf = memchr(line, '\n', end - *at);
+        apr_size_t len = lf ? (apr_size_t)(lf - line) : end - *at;
+        const char *colon = memchr(line, ':', len);
+
+        *at += lf ? len + 1 : len;
+        if (len && line[len - 1] == '\r') {
+            --len;
+        }
+        if (colon) {
+            split_field(field, line, len, colon);
+            return 1;
+        }
+    }
+    return 0;
+}
