@@ -12,6 +12,7 @@
 #include <ap_provider.h>
 
 #include "usher_conf.h"
+#include "usher_registry.h"
 
 #define USHER_CORE_GROUP "usher"
 #define USHER_CORE_NAME  "core"
@@ -20,7 +21,7 @@
 #define USHER_CORE_VERSION "0"
 /** Changes with any change of usher_core_t or of a type that it uses. */
 #ifndef USHER_CORE_ABI
-#define USHER_CORE_ABI 1
+#define USHER_CORE_ABI 2
 #endif
 
 /* Retained shared memory */
@@ -139,6 +140,28 @@ typedef struct usher_core_t {
      * @param work  static or in pconf
      */
     void (*tick_add)(const usher_tick_work_t *work);
+
+    /**
+     * The record of a cluster; made when it is asked for first. From the
+     * post_config hooks on (not those at APR_HOOK_REALLY_FIRST), in every
+     * process, by any thread. Ask once and keep the answer for as long as the
+     * configuration lives: records that no post_config and no child has asked
+     * for since a restart are given up later.
+     * @param name    "balancer://app", or the URL of a plain backend
+     * @param server  who defines it, ""  for the main server
+     * @return NULL where there is none (it is logged once): the caller goes on
+     *         with what its process knows
+     */
+    usher_cluster_rec_t *(*registry_cluster)(const char *name, const char *server);
+
+    /**
+     * The record of a cluster's member. As above.
+     * @param cluster  NULL: the answer is NULL
+     * @param route    NULL or "" where it has none
+     * @param url      its id is made of the route, of the URL where there is none
+     */
+    usher_member_rec_t *(*registry_member)(const usher_cluster_rec_t *cluster,
+                                           const char *route, const char *url);
 } usher_core_t;
 
 /**

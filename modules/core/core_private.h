@@ -5,6 +5,7 @@
  * core_memory.c       pieces: declared, made, kept, carried over
  * core_memory_conf.c  UsherMemory, and what check_config refuses of memory
  * core_memory_lock.c  lock, unlock, repair
+ * core_registry.c     records of clusters and members
  * core_tick.c         who ticks, and what hangs on the tick
  */
 #ifndef CORE_PRIVATE_H
@@ -74,6 +75,15 @@ apr_status_t core_memory_lock(usher_memory_t *memory);
 apr_status_t core_memory_lock_within(usher_memory_t *memory,
                                      apr_interval_time_t limit);
 void core_memory_unlock(usher_memory_t *memory);
+
+/* core_registry.c */
+void core_registry_check_config(void);
+void core_registry_post_config(void);
+/** Give up the records that nobody asks for any more; last of post_config. */
+void core_registry_sweep(void);
+usher_cluster_rec_t *core_registry_cluster(const char *name, const char *server);
+usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster,
+                                         const char *route, const char *url);
 
 /* core_tick.c */
 void core_tick_pre_config(apr_pool_t *pconf);

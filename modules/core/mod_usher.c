@@ -14,6 +14,8 @@ static const usher_core_t core = {
     .memory_lock = core_memory_lock,
     .memory_unlock = core_memory_unlock,
     .tick_add = core_tick_add,
+    .registry_cluster = core_registry_cluster,
+    .registry_member = core_registry_member,
 };
 
 static int core_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
@@ -25,11 +27,14 @@ static int core_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
                    == APR_SUCCESS ? OK : !OK;
 }
 
-/* First, so that the core's own piece is declared before the others'. */
+/* First, so that the core's own pieces are declared before the others'. */
 static int core_declare_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                                      apr_pool_t *ptemp, server_rec *s)
 {
-    return core_tick_check_config(s);
+    int rc = core_tick_check_config(s);
+
+    core_registry_check_config();
+    return rc;
 }
 
 /* Before all other modules of the suite: they find their memory there. */
@@ -39,6 +44,7 @@ static int core_memory_first_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
+    core_registry_post_config();
     return core_memory_post_config(s);
 }
 
@@ -49,6 +55,7 @@ static int core_tick_last_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
+    core_registry_sweep();
     return core_tick_post_config(pconf, s);
 }
 

@@ -27,7 +27,7 @@ my @broken = (
         qr/USHER1005: UsherMemory core 64K: the size must be 64\b/, 1,
         core_conf("UsherMemory core 64K\n")],
     ['a piece that nobody has',
-        qr/USHER1004: UsherMemory tset 64K: no loaded module has a piece of that name; there are: core, test/, 1,
+        qr/USHER1004: UsherMemory tset 64K: no loaded module has a piece of that name; there are: core, registry, test/, 1,
         core_conf("UsherMemory tset 64K\n")],
     ['too few words',
         qr/UsherMemory takes two arguments, the name of a piece/, 1,

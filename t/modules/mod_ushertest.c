@@ -2,8 +2,11 @@
  *
  *   SetHandler usher-test     ?pid ?set=N ?get ?wait=N ?move ?die ?hold=SECONDS
  *                             ?hammer=SECONDS ?check ?ticks ?smash
+ *                             ?members=N ?member=ROUTE ?age
+ *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up=the same
  *   UsherTestLayout 1|2       layout of the piece "test"
  *   UsherTestTick duration    how long the work on the tick takes
+ *   UsherTestMembers N        members asked for in post_config
  */
 #include <ap_mpm.h>
 #include <http_config.h>
@@ -48,6 +51,12 @@ static const char *set_tick(cmd_parms *cmd, void *dummy, const char *arg)
     return NULL;
 }
 
+static const char *set_members(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    conf_of(cmd->server)->members = atoi(arg);
+    return NULL;
+}
+
 static int test_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                              server_rec *s)
 {
@@ -66,6 +75,7 @@ static int test_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pte
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG && ushertest_core
         && ushertest_core->memory_base(ushertest_memory, NULL)) {
         ushertest_tick_add(conf_of(s));
+        ushertest_members(ptemp, conf_of(s)->members);
     }
     return OK;
 }
@@ -132,6 +142,21 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
         memset((char *)shm - 128, 'x', 64); /* the core's header, as a bug would */
         ap_rputs("smashed\n", r);
     }
+    else if ((arg = arg_of(r, "members")) != NULL) {
+        ap_rprintf(r, "given=%d\n", ushertest_members(r->pool, atoi(arg)));
+    }
+    else if ((arg = arg_of(r, "member")) != NULL) {
+        ushertest_member(r, shm, arg);
+    }
+    else if (arg_of(r, "age")) {
+        ushertest_age(r, shm);
+    }
+    else if ((arg = arg_of(r, "rest")) != NULL) {
+        ushertest_health(r, arg, 0);
+    }
+    else if ((arg = arg_of(r, "up")) != NULL) {
+        ushertest_health(r, arg, 1);
+    }
     else if (arg_of(r, "check")) {
         ushertest_check(r);
     }
@@ -168,6 +193,7 @@ static int test_handler(request_rec *r)
 
 static const command_rec test_cmds[] = {
     AP_INIT_TAKE1("UsherTestLayout", set_layout, NULL, RSRC_CONF, "1 or 2"),
+    AP_INIT_TAKE1("UsherTestMembers", set_members, NULL, RSRC_CONF, "a number"),
     AP_INIT_TAKE1("UsherTestTick", set_tick, NULL, RSRC_CONF, "a duration"),
     { NULL }
 };

@@ -11,6 +11,7 @@
 typedef struct {
     apr_uint32_t layout;       /* UsherTestLayout */
     apr_interval_time_t tick;  /* UsherTestTick: how long the work takes */
+    int members;               /* UsherTestMembers: asked for in post_config */
 } ushertest_conf_t;
 
 /* What lies in the piece "test": counters of the tick, and a ledger of
@@ -43,6 +44,12 @@ const usher_memory_spec_t *ushertest_ledger_spec(apr_uint32_t layout);
 apr_status_t ushertest_move(int die_half_way);
 void ushertest_hammer(request_rec *r, int seconds);
 void ushertest_check(request_rec *r);
+
+/* ushertest_registry.c */
+int ushertest_members(apr_pool_t *p, int n);
+void ushertest_member(request_rec *r, ushertest_shm_t *shm, const char *route);
+void ushertest_age(request_rec *r, ushertest_shm_t *shm);
+void ushertest_health(request_rec *r, const char *whom, int up);
 
 /* ushertest_tick.c */
 void ushertest_tick_add(const ushertest_conf_t *conf);

@@ -1,0 +1,432 @@
+/* The registry: a record for each cluster and each member, in shared memory.
+ *
+ * A hash table of ids with open addressing. Finding needs no lock: an entry is
+ * complete before its state says so. Entering needs the piece's lock. Nothing
+ * is removed but by the sweep, which gives up what the present configuration
+ * has not asked for, ten minutes after it found that: by then hardly a child of
+ * an older one is left that holds it, and if one is, it spoils a count.
+ *
+ * The parent runs as root: it believes nothing that it reads here but compares,
+ * and the number of places is reckoned from the size as the parent knows it. */
+#include <openssl/sha.h>
+#include <unistd.h>
+
+#include "core_private.h"
+#include "usher_clock.h"
+
+APLOG_USE_MODULE(usher);
+
+#define GRACE (10 * 60 * 1000) /* ms */
+/* How long a restart waits for the lock. */
+#define PARENT_LOCK_WAIT (2 * APR_USEC_PER_SEC)
+
+enum { STATE_EMPTY, STATE_FREE, STATE_WRITING, STATE_USED };
+enum { KIND_CLUSTER = 1, KIND_MEMBER };
+
+typedef struct {
+    _Atomic apr_uint32_t state; /* EMPTY: never used, ends a search */
+    apr_uint32_t kind;
+    _Atomic apr_uint32_t mark; /* the last configuration that asked for it */
+    apr_uint32_t pad;
+    unsigned char id[USHER_ID_SIZE];
+} registry_entry_t;
+_Static_assert(sizeof(registry_entry_t) == 32, "part of the segment's layout");
+
+typedef union {
+    usher_cluster_rec_t cluster;
+    usher_member_rec_t member;
+    /* What both begin with. */
+    struct {
+        unsigned char id[USHER_ID_SIZE];
+        apr_uint32_t generation;
+        apr_uint32_t pad;
+        _Atomic apr_int64_t left_at; /* boot clock, ms; 0: in use */
+    } any;
+    char size[1024];
+} registry_record_t;
+_Static_assert(sizeof(registry_record_t) == 1024, "part of the segment's layout");
+_Static_assert(offsetof(usher_cluster_rec_t, left_at) == 24
+               && offsetof(usher_member_rec_t, left_at) == 24, "both begin the same");
+
+typedef struct {
+    _Atomic apr_uint32_t generation; /* of the record given away last */
+    _Atomic apr_uint32_t full; /* the configuration for which "full" was logged */
+    apr_uint32_t pad[14];
+} registry_header_t;
+_Static_assert(sizeof(registry_header_t) == 64, "part of the segment's layout");
+
+#define PLACE_SIZE (sizeof(registry_entry_t) + sizeof(registry_record_t))
+#define OVERHEAD (2 * sizeof(registry_header_t)) /* the header, and alignment */
+
+/* The piece as it is used: found anew in each call. */
+typedef struct {
+    registry_header_t *header;
+    registry_entry_t *entries;
+    registry_record_t *records;
+    apr_uint64_t count;
+} registry_table_t;
+
+/* Who is asked for. The texts are cut to what a record has room for. */
+typedef struct {
+    apr_uint32_t kind;
+    unsigned char id[USHER_ID_SIZE];
+    const char *name;   /* or the route */
+    const char *server; /* or the URL */
+    const unsigned char *cluster_id;
+} registry_key_t;
+
+static usher_memory_t *memory;
+static apr_uint32_t configuration; /* its number */
+static pid_t parent;
+static int lock_failed; /* in the parent: it is not waited for again */
+
+static registry_table_t registry_table(void *base, apr_uint64_t size)
+{
+    registry_table_t table = { base };
+
+    table.count = (size - OVERHEAD) / PLACE_SIZE;
+    table.entries = (registry_entry_t *)(table.header + 1);
+    table.records = (registry_record_t *)APR_ALIGN(
+        (apr_uintptr_t)(table.entries + table.count), 64);
+    return table;
+}
+
+static apr_uint64_t registry_home(const unsigned char *id, apr_uint64_t count)
+{
+    apr_uint64_t number;
+
+    memcpy(&number, id, sizeof(number));
+    return number % count;
+}
+
+/* What a killed process was writing is nobody's. Its entry may be anywhere. */
+static void registry_repair(void *base, apr_uint64_t size)
+{
+    registry_table_t table = registry_table(base, size);
+    apr_uint64_t i;
+
+    for (i = 0; i < table.count; ++i) {
+        if (atomic_load(&table.entries[i].state) >= STATE_WRITING
+            && atomic_load(&table.entries[i].state) != STATE_USED) {
+            atomic_store(&table.entries[i].state, STATE_FREE);
+        }
+    }
+}
+
+/* The first place of an id's search that is nobody's; -1: there is none. */
+static apr_int64_t registry_room(const registry_table_t *table, const unsigned char *id)
+{
+    apr_uint64_t home = registry_home(id, table->count);
+    apr_uint64_t i;
+
+    for (i = 0; i < table->count; ++i) {
+        apr_uint64_t at = (home + i) % table->count;
+
+        if (atomic_load(&table->entries[at].state) != STATE_USED) {
+            return (apr_int64_t)at;
+        }
+    }
+    return -1;
+}
+
+static void registry_enter(const registry_table_t *table, apr_uint64_t at, apr_uint32_t kind,
+                           apr_uint32_t mark, const registry_record_t *record)
+{
+    registry_entry_t *entry = &table->entries[at];
+
+    atomic_store(&entry->state, STATE_WRITING);
+    memcpy(&table->records[at], record, sizeof(*record));
+    memcpy(entry->id, record->any.id, USHER_ID_SIZE);
+    entry->kind = kind;
+    atomic_store(&entry->mark, mark);
+    atomic_store(&entry->state, STATE_USED);
+}
+
+/* Into memory of another size. Each record is copied before it is looked at: a
+ * child may write to the old one meanwhile. */
+static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *from,
+                                   apr_uint64_t from_size, apr_uint32_t from_layout,
+                                   usher_memory_carried_t *carried)
+{
+    registry_table_t fresh = registry_table(to, to_size);
+    registry_table_t old = registry_table((void *)from, from_size);
+    apr_uint64_t i;
+
+    if (from_layout != 1) {
+        return APR_ENOTIMPL;
+    }
+    atomic_store(&fresh.header->generation, atomic_load(&old.header->generation));
+    for (i = 0; i < old.count; ++i) {
+        apr_uint32_t kind = old.entries[i].kind;
+        registry_record_t record;
+        apr_int64_t at;
+
+        if (atomic_load(&old.entries[i].state) != STATE_USED
+            || (kind != KIND_CLUSTER && kind != KIND_MEMBER)) {
+            continue;
+        }
+        memcpy(&record, &old.records[i], sizeof(record));
+        at = registry_room(&fresh, record.any.id);
+        if (at < 0) {
+            ++carried->dropped;
+            continue;
+        }
+        registry_enter(&fresh, (apr_uint64_t)at, kind, atomic_load(&old.entries[i].mark), &record);
+        ++carried->kept;
+    }
+    return APR_SUCCESS;
+}
+
+static const usher_memory_spec_t registry_spec = {
+    .name = "registry",
+    .layout = 1,
+    .size = 4352 * 1024, /* 4096 members and a hundred clusters */
+    .size_min = 64 * 1024,
+    .size_max = (apr_uint64_t)1 << 30,
+    .repair = registry_repair,
+    .carry = registry_carry,
+};
+
+void core_registry_check_config(void)
+{
+    memory = core_memory_declare(&registry_spec);
+}
+
+void core_registry_post_config(void)
+{
+    configuration = (apr_uint32_t)ap_state_query(AP_SQ_CONFIG_GEN);
+    parent = getpid();
+    lock_failed = 0;
+}
+
+static apr_int64_t registry_now(void)
+{
+    return usher_clock_system()->boot_now() / 1000;
+}
+
+/* Under the lock: gives up what was left for long, and notes what is left. */
+static void registry_sweep(const registry_table_t *table)
+{
+    apr_int64_t now = registry_now();
+    apr_uint64_t i;
+
+    for (i = 0; i < table->count; ++i) {
+        _Atomic apr_int64_t *left_at = &table->records[i].any.left_at;
+
+        if (atomic_load(&table->entries[i].state) != STATE_USED
+            || atomic_load(&table->entries[i].mark) == configuration) {
+            continue;
+        }
+        if (atomic_load(left_at) <= 0 || atomic_load(left_at) > now) {
+            atomic_store(left_at, now);
+        }
+        else if (now - atomic_load(left_at) >= GRACE) {
+            atomic_store(&table->entries[i].state, STATE_FREE);
+        }
+    }
+}
+
+/* The parent must not wait for ever for a stopped child. */
+static apr_status_t registry_lock(void)
+{
+    apr_status_t rv;
+
+    if (getpid() != parent) {
+        return core_memory_lock(memory);
+    }
+    if (lock_failed) {
+        return APR_TIMEUP;
+    }
+    rv = core_memory_lock_within(memory, PARENT_LOCK_WAIT);
+    if (rv != APR_SUCCESS) {
+        lock_failed = 1;
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, ap_server_conf, USHERLOGNO(1026)
+                     "registry: a process holds its lock; members that are new in "
+                     "this configuration are entered when they are used first");
+    }
+    return rv;
+}
+
+/* After all modules have asked for theirs. */
+void core_registry_sweep(void)
+{
+    apr_uint64_t size = 0;
+    void *base = core_memory_base(memory, &size);
+
+    if (base && registry_lock() == APR_SUCCESS) {
+        registry_table_t table = registry_table(base, size);
+
+        registry_sweep(&table);
+        core_memory_unlock(memory);
+    }
+}
+
+static apr_int64_t registry_find(const registry_table_t *table, const registry_key_t *key)
+{
+    apr_uint64_t home = registry_home(key->id, table->count);
+    apr_uint64_t i;
+
+    for (i = 0; i < table->count; ++i) {
+        apr_uint64_t at = (home + i) % table->count;
+        const registry_entry_t *entry = &table->entries[at];
+        apr_uint32_t state = atomic_load(&entry->state);
+
+        if (state == STATE_EMPTY) {
+            return -1;
+        }
+        if (state == STATE_USED && entry->kind == key->kind
+            && !memcmp(entry->id, key->id, USHER_ID_SIZE)) {
+            return (apr_int64_t)at;
+        }
+    }
+    return -1;
+}
+
+static void registry_fill(registry_record_t *record, const registry_key_t *key,
+                          apr_uint32_t generation)
+{
+    memset(record, 0, sizeof(*record));
+    memcpy(record->any.id, key->id, USHER_ID_SIZE);
+    record->any.generation = generation;
+    if (key->kind == KIND_CLUSTER) {
+        apr_cpystrn(record->cluster.name, key->name, USHER_REGISTRY_NAME_SIZE);
+        apr_cpystrn(record->cluster.server, key->server, USHER_REGISTRY_SERVER_SIZE);
+    }
+    else {
+        memcpy(record->member.cluster_id, key->cluster_id, USHER_ID_SIZE);
+        apr_cpystrn(record->member.route, key->name, USHER_REGISTRY_ROUTE_SIZE);
+        apr_cpystrn(record->member.url, key->server, USHER_REGISTRY_URL_SIZE);
+    }
+}
+
+/* Under the lock. -1: full. */
+static apr_int64_t registry_add(const registry_table_t *table, const registry_key_t *key)
+{
+    registry_record_t record;
+    apr_int64_t at = registry_room(table, key->id);
+
+    if (at < 0) {
+        registry_sweep(table);
+        at = registry_room(table, key->id);
+    }
+    if (at >= 0) {
+        registry_fill(&record, key, atomic_fetch_add(&table->header->generation, 1) + 1);
+        registry_enter(table, (apr_uint64_t)at, key->kind, configuration, &record);
+    }
+    return at;
+}
+
+/* Once for each reading of the configuration, whichever process it is. */
+static void registry_log_full(const registry_table_t *table)
+{
+    if (atomic_exchange(&table->header->full, configuration + 1) != configuration + 1) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf, USHERLOGNO(1027)
+                     "registry: its %" APR_UINT64_T_FMT " places are taken; children "
+                     "do not share what they know of the members that have none. "
+                     "Give it more with UsherMemory registry, 1K for each member "
+                     "and cluster, and restart gracefully", table->count);
+    }
+}
+
+/* Whether this configuration, or a newer one if this is an old child, has asked
+ * for an entry before: then nobody gives it up. */
+static int registry_is_marked(const registry_table_t *table, apr_int64_t at)
+{
+    return (apr_int32_t)(atomic_load(&table->entries[at].mark) - configuration) >= 0;
+}
+
+static void registry_mark(const registry_table_t *table, apr_int64_t at)
+{
+    if (!registry_is_marked(table, at)) {
+        atomic_store(&table->entries[at].mark, configuration);
+    }
+    atomic_store(&table->records[at].any.left_at, 0);
+}
+
+static registry_record_t *registry_get(const registry_key_t *key)
+{
+    apr_uint64_t size = 0;
+    void *base = core_memory_base(memory, &size);
+    registry_table_t table;
+    apr_int64_t at;
+
+    if (!base) {
+        return NULL;
+    }
+    table = registry_table(base, size);
+    at = registry_find(&table, key);
+    if (at < 0 || !registry_is_marked(&table, at)) {
+        if (registry_lock() != APR_SUCCESS) {
+            return at < 0 ? NULL : &table.records[at];
+        }
+        at = registry_find(&table, key);
+        if (at < 0) {
+            at = registry_add(&table, key);
+        }
+        if (at >= 0) {
+            registry_mark(&table, at);
+        }
+        core_memory_unlock(memory);
+    }
+    if (at < 0) {
+        registry_log_full(&table);
+        return NULL;
+    }
+    return &table.records[at];
+}
+
+/* Texts with their NULs, so that no two lists of texts are the same bytes. */
+static int registry_id(unsigned char *id, const unsigned char *cluster_id, const char *a,
+                       const char *b)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char text[USHER_ID_SIZE + 2 * 1024];
+    apr_size_t a_size = strlen(a) + 1, b_size = strlen(b) + 1, len = 0;
+
+    if (a_size > 1024 || b_size > 1024) {
+        return 0;
+    }
+    if (cluster_id) {
+        memcpy(text, cluster_id, USHER_ID_SIZE);
+        len = USHER_ID_SIZE;
+    }
+    memcpy(text + len, a, a_size);
+    memcpy(text + len + a_size, b, b_size);
+    if (!SHA256(text, len + a_size + b_size, digest)) {
+        return 0;
+    }
+    memcpy(id, digest, USHER_ID_SIZE);
+    return 1;
+}
+
+usher_cluster_rec_t *core_registry_cluster(const char *name, const char *server)
+{
+    registry_key_t key = { KIND_CLUSTER, .name = name, .server = server ? server : "" };
+    registry_record_t *record;
+
+    if (!registry_id(key.id, NULL, key.name, key.server)) {
+        return NULL;
+    }
+    record = registry_get(&key);
+    return record ? &record->cluster : NULL;
+}
+
+usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster, const char *route,
+                                         const char *url)
+{
+    registry_key_t key = { KIND_MEMBER, .name = route ? route : "", .server = url };
+    unsigned char cluster_id[USHER_ID_SIZE];
+    registry_record_t *record;
+
+    if (!cluster) {
+        return NULL;
+    }
+    memcpy(cluster_id, cluster->id, USHER_ID_SIZE);
+    key.cluster_id = cluster_id;
+    if (!registry_id(key.id, cluster_id, *key.name ? "route" : "url",
+                     *key.name ? key.name : key.server)) {
+        return NULL;
+    }
+    record = registry_get(&key);
+    return record ? &record->member : NULL;
+}
