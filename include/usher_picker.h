@@ -1,0 +1,119 @@
+/**
+ * @file  usher_picker.h
+ * @brief How the backend handler's attempt loop learns which member is next,
+ *        and tells how each attempt ended.
+ *
+ * The handler brings a picker of its own for plain workers and for balancers
+ * with a stock lbmethod. A cluster's picker comes from mod_usher_balancer,
+ * through the provider below, so that neither module needs the other's symbols.
+ */
+#ifndef USHER_PICKER_H
+#define USHER_PICKER_H
+
+#include <apr_optional.h>
+#include <mod_proxy.h>
+
+#include "usher_conf.h"
+#include "usher_health.h"
+
+#define USHER_PICKER_GROUP   "usher"
+#define USHER_PICKER_NAME    "picker"
+#define USHER_PICKER_VERSION "0"
+/** Changes with any change of the types below. */
+#define USHER_PICKER_ABI 1
+
+/** How an attempt ended, as far as the member can be judged by it. */
+typedef enum {
+    USHER_OUTCOME_OK,          /**< a complete answer, whatever its status */
+    USHER_OUTCOME_REFUSED,     /**< no connection: refused, reset, no such name */
+    USHER_OUTCOME_UNREACHABLE, /**< no answer to the connect in time */
+    USHER_OUTCOME_STALE,       /**< a kept connection was found closed */
+    USHER_OUTCOME_CUT,         /**< closed or reset before the answer was whole */
+    USHER_OUTCOME_TIMEOUT,     /**< too slow after the connection was made */
+    USHER_OUTCOME_MALFORMED,   /**< an answer that must not be passed on */
+    USHER_OUTCOME_CLIENT,      /**< ended by the client, or by its fault: tells
+                                * nothing of the member */
+    USHER_OUTCOME_LIMIT        /**< no connection was free: tells nothing either */
+} usher_outcome_e;
+
+/** A member that shall serve one attempt. */
+typedef struct usher_member_t {
+    /**
+     * The static member's worker; its keys (timeout=, max= ...) count. For a
+     * registered member one with the cluster's settings.
+     */
+    proxy_worker *worker;
+    /** "http://host:port", with a path where the worker has one. In r->pool or
+     * longer. */
+    const char *url;
+    /** Same id and generation: same backend, whose kept connections may be
+     * used. Registered members only; all zeros for a static one, for which the
+     * worker is the key. */
+    unsigned char id[16];
+    apr_uint32_t generation;
+    void *data; /**< the picker's own */
+} usher_member_t;
+
+/** How many requests may be sent a second time: UsherReplayBudget. */
+typedef struct usher_replay_budget_t {
+    unsigned int percent;
+    unsigned int window; /**< seconds */
+    unsigned int least;
+} usher_replay_budget_t;
+
+/** What the directives' pages give as their defaults. */
+#define USHER_PICKER_REST   { 3, 10000, 10000, 10000, 50 }
+#define USHER_PICKER_BUDGET { 20, 10, 3 }
+
+typedef struct usher_picker_t usher_picker_t;
+
+/** One request's picker. In r->pool; used by one thread at a time. */
+struct usher_picker_t {
+    /**
+     * Choose the next member: one that this request has not tried. Sets the
+     * member's environment (BALANCER_*) and notes on r, counts it as elected.
+     * @return OK; HTTP_SERVICE_UNAVAILABLE where none is left
+     */
+    int (*next)(usher_picker_t *picker, request_rec *r, usher_member_t *member);
+    /**
+     * Told once for each member that next() gave, when its last attempt is
+     * over; from a cleanup of r->pool at the latest, where a request ends
+     * early.
+     * @param status  of the answer; 0 where there was none
+     */
+    void (*done)(usher_picker_t *picker, request_rec *r,
+                 const usher_member_t *member, usher_outcome_e outcome,
+                 int status);
+    /**
+     * Whether this request may be sent a second time: within the budget, it is
+     * then counted. May be asked once per request.
+     */
+    int (*may_replay)(usher_picker_t *picker, request_rec *r);
+    /**
+     * Whether an answer with this status is a failure of its member
+     * (failonstatus=), and should rather come from another one. May be NULL.
+     */
+    int (*is_failure)(usher_picker_t *picker, request_rec *r, int status);
+    void *data; /**< the picker's own */
+};
+
+/**
+ * Whether mod_usher_backend will serve this request (UsherBackend) if it is
+ * given a cluster's stand-in. mod_usher_backend registers it; without it all
+ * requests count as served by it. Asked in pre_request.
+ */
+APR_DECLARE_OPTIONAL_FN(int, usher_backend_serves, (request_rec *r));
+
+/** What mod_usher_balancer registers. */
+typedef struct usher_picker_provider_t {
+    unsigned int abi; /**< USHER_PICKER_ABI; stays the first field */
+    /**
+     * The picker of a request whose pre_request hook gave mod_proxy a
+     * cluster's stand-in. The same one when it is asked again.
+     * @param worker  as the scheme handler got it
+     * @return NULL where the worker is no stand-in
+     */
+    usher_picker_t *(*find)(request_rec *r, proxy_worker *worker);
+} usher_picker_provider_t;
+
+#endif /* USHER_PICKER_H */
