@@ -1,0 +1,340 @@
+/* The head of the answer, as the client gets it: what mod_proxy promises of it
+ * (ProxyPassReverse, Via, ProxyErrorOverride), what concerns only the link
+ * removed, and how its body ends (RFC 9112, 6.3). */
+#include <apr_date.h>
+
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+static int answer_is(const char *name, const char *a)
+{
+    return ap_cstr_casecmp(name, a) == 0;
+}
+
+/* Old forms of a date become today's. */
+static const char *answer_date(apr_pool_t *p, const char *value)
+{
+    apr_time_t date;
+    char *text;
+
+    if (strlen(value) == APR_RFC822_DATE_LEN - 1 && value[3] == ',') {
+        return value;
+    }
+    date = apr_date_parse_http(value);
+    text = apr_palloc(p, APR_RFC822_DATE_LEN);
+    return date && apr_rfc822_date(text, date) == APR_SUCCESS ? text : value;
+}
+
+/* A field as the client shall have it. By the first letter, as most are none of
+ * these. */
+static const char *answer_value(backend_exchange_t *x, const char *name, const char *value)
+{
+    request_rec *r = x->r;
+
+    switch (apr_tolower(*name)) {
+    case 'c':
+        return answer_is(name, "Content-Location")
+                   ? ap_proxy_location_reverse_map(r, x->dconf, value) : value;
+    case 'd':
+        return answer_is(name, "Date") ? answer_date(r->pool, value)
+               : answer_is(name, "Destination")
+                   ? ap_proxy_location_reverse_map(r, x->dconf, value) : value;
+    case 'e':
+        return answer_is(name, "Expires") ? answer_date(r->pool, value) : value;
+    case 'l':
+        return answer_is(name, "Location") ? ap_proxy_location_reverse_map(r, x->dconf, value)
+               : answer_is(name, "Last-Modified") ? answer_date(r->pool, value) : value;
+    case 's':
+        return answer_is(name, "Set-Cookie")
+                   ? ap_proxy_cookie_reverse_map(r, x->dconf, value) : value;
+    case 'u':
+        return answer_is(name, "URI")
+                   ? ap_proxy_location_reverse_map(r, x->dconf, value) : value;
+    default:
+        return value;
+    }
+}
+
+static int answer_add(void *table, const char *name, const char *value)
+{
+    apr_table_addn(table, name, value);
+    return 1;
+}
+
+/* All fields into r->headers_out; cookies that httpd's modules have set stay. */
+static void answer_fields(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    apr_size_t at = x->answer.fields_at;
+    apr_table_t *fields = apr_table_make(r->pool, (int)x->answer.fields + 4);
+    usher_http1_field_t field;
+
+    apr_table_do(answer_add, fields, x->headers_out, "Set-Cookie", NULL);
+    while (usher_http1_next_field(x->in, x->answer.len, &at, &field)) {
+        const char *name = apr_pstrmemdup(r->pool, field.name, field.name_len);
+        const char *value = apr_pstrmemdup(r->pool, field.value, field.value_len);
+
+        apr_table_addn(fields, name, answer_value(x, name, value));
+    }
+    /* Said more than once it is the same each time, or it was malformed. */
+    if (x->answer.content_length >= 0) {
+        apr_table_setn(fields, "Content-Length",
+                       apr_off_t_toa(r->pool, (apr_off_t)x->answer.content_length));
+    }
+    r->headers_out = fields;
+    r->trailers_out = apr_table_make(r->pool, 2);
+}
+
+/* What the link's Connection field names (RFC 9110, 7.6.1), and what is always
+ * between two neighbours only. */
+static void answer_clear_hop_by_hop(request_rec *r)
+{
+    static const char *const names[] = {
+        "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "TE", "Trailer",
+        "Upgrade", "Transfer-Encoding", NULL
+    };
+    const char *tokens = apr_table_get(r->headers_out, "Connection");
+    int i;
+
+    if (tokens) {
+        const char *merged = apr_table_getm(r->pool, r->headers_out, "Connection");
+        char *token;
+
+        while ((token = ap_get_token(r->pool, &merged, 0)) && *token) {
+            /* These say how the body ends; they are ours to handle. */
+            if (!answer_is(token, "Content-Length")) {
+                apr_table_unset(r->headers_out, token);
+            }
+            while (*merged == ',' || *merged == ';' || apr_isspace(*merged)) {
+                ++merged;
+            }
+        }
+    }
+    for (i = 0; names[i]; ++i) {
+        apr_table_unset(r->headers_out, names[i]);
+    }
+}
+
+static void answer_via(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    const char *name = ap_get_server_name(r), *comment = "";
+    const char *port = "";
+
+    if (x->sconf->viaopt == via_off || x->sconf->viaopt == via_block) {
+        return;
+    }
+    if (name == r->hostname) {
+        name = r->server->server_hostname;
+    }
+    if (!ap_is_default_port(ap_get_server_port(r), r)) {
+        port = apr_psprintf(r->pool, ":%d", ap_get_server_port(r));
+    }
+    if (x->sconf->viaopt == via_full) {
+        comment = apr_psprintf(r->pool, " (%s)", AP_SERVER_BASEVERSION);
+    }
+    apr_table_addn(r->headers_out, "Via",
+                   apr_psprintf(r->pool, "%d.%d %s%s%s", HTTP_VERSION_MAJOR(r->proto_num),
+                                HTTP_VERSION_MINOR(r->proto_num), name, port, comment));
+}
+
+static void answer_status(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+
+    r->status = x->answer.status;
+    r->status_line = apr_psprintf(r->pool, "%03d %.*s", x->answer.status,
+                                  (int)x->answer.reason_len, x->answer.reason);
+    apr_table_setn(r->notes, "proxy-status", apr_psprintf(r->pool, "%03d", x->answer.status));
+    if (x->link->local_port) {
+        apr_table_setn(r->notes, "proxy-source-port",
+                       apr_psprintf(r->pool, "%hu", x->link->local_port));
+    }
+}
+
+static int answer_has_no_body(const backend_exchange_t *x)
+{
+    int status = x->answer.status;
+
+    return x->r->header_only || status == HTTP_NO_CONTENT || status == HTTP_NOT_MODIFIED;
+}
+
+static void answer_find_end(backend_exchange_t *x)
+{
+    if (answer_has_no_body(x)) {
+        x->ends = BACKEND_ENDS_NOW;
+        if (x->answer.status == HTTP_NO_CONTENT) {
+            apr_table_unset(x->r->headers_out, "Content-Length");
+        }
+        if (x->r->header_only && strcmp(x->r->method, "HEAD") != 0) {
+            x->link_close = 1; /* a body comes that nobody wants */
+        }
+    }
+    else if (x->answer.chunked) {
+        x->ends = BACKEND_ENDS_CHUNKED;
+    }
+    else if (x->answer.content_length >= 0) {
+        x->ends = x->answer.content_length ? BACKEND_ENDS_LENGTH : BACKEND_ENDS_NOW;
+    }
+    else {
+        x->ends = BACKEND_ENDS_CLOSE;
+    }
+    if (x->answer.close || x->ends == BACKEND_ENDS_CLOSE) {
+        x->link_close = 1;
+    }
+}
+
+/* Bytes that came with a head which says that there are none to come. */
+static void answer_check_rest(backend_exchange_t *x)
+{
+    if (x->ends == BACKEND_ENDS_NOW && x->in_len > x->answer.len) {
+        x->link_close = 1;
+    }
+}
+
+/* httpd's own page takes its place (ProxyErrorOverride). */
+static backend_end_e answer_override(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    const char *challenge = apr_table_get(r->headers_out, "WWW-Authenticate");
+
+    if (x->answer.status == HTTP_UNAUTHORIZED && challenge) {
+        apr_table_set(r->err_headers_out, "WWW-Authenticate", challenge);
+    }
+    r->status = HTTP_OK; /* else ErrorDocument believes in a second error */
+    r->status_line = NULL;
+    apr_table_setn(r->notes, "proxy-error-override", "1");
+    return BACKEND_END_OVERRIDE;
+}
+
+static backend_end_e answer_upgrade(backend_exchange_t *x, const char *upgrade)
+{
+    if (!upgrade || !x->upgrade || strcasecmp(upgrade, x->upgrade) != 0) {
+        x->why = apr_psprintf(x->r->pool, "malformed answer: it switches to the protocol %s, "
+                              "asked for was %s", upgrade ? upgrade : "(none)",
+                              x->upgrade ? x->upgrade : "none");
+        x->state.who = 'P';
+        return BACKEND_END_MALFORMED;
+    }
+    apr_table_setn(x->r->headers_out, "Connection", "Upgrade");
+    apr_table_setn(x->r->headers_out, "Upgrade", upgrade);
+    return BACKEND_END_UPGRADED;
+}
+
+/* An error page that is itself proxied keeps the error's status. */
+static void answer_keep_error(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+
+    if (ap_proxy_should_override(x->dconf, x->status_before)) {
+        r->status = x->status_before;
+        r->status_line = x->status_line_before;
+    }
+}
+
+backend_end_e backend_answer_final(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    const char *upgrade, *type;
+    int status = x->answer.status;
+
+    answer_fields(x);
+    answer_status(x);
+    upgrade = apr_table_get(r->headers_out, "Upgrade");
+    answer_clear_hop_by_hop(r);
+    type = apr_table_get(r->headers_out, "Content-Type");
+    if (type) {
+        ap_set_content_type(r, type);
+    }
+    answer_via(x);
+    if (status == HTTP_SWITCHING_PROTOCOLS) {
+        return answer_upgrade(x, upgrade);
+    }
+    if (upgrade && ap_proxy_worker_can_upgrade(r->pool, x->member.worker, upgrade,
+                                               ap_cstr_casecmp(x->uri.scheme, "ws") == 0
+                                                   ? "WebSocket" : NULL)) {
+        apr_table_setn(r->headers_out, "Connection", "Upgrade");
+        apr_table_setn(r->headers_out, "Upgrade", upgrade);
+    }
+    answer_find_end(x);
+    answer_check_rest(x);
+    if (backend_exchange_wants_other(x, status)) {
+        x->why = apr_psprintf(r->pool, "it answered %d, which failonstatus= names", status);
+        return BACKEND_END_UNWANTED;
+    }
+    if (ap_proxy_should_override(x->dconf, status)) {
+        return answer_override(x);
+    }
+    answer_keep_error(x);
+    if (x->ends == BACKEND_ENDS_NOW) {
+        x->receiving = BACKEND_RECV_DONE;
+    }
+    return BACKEND_END_NONE;
+}
+
+/* Interim answers */
+
+/* Pass it on as the policy says (proxy-interim-response). */
+static int answer_passes_interim(request_rec *r, int status)
+{
+    const char *policy = apr_table_get(r->subprocess_env, "proxy-interim-response");
+
+    if (!policy) {
+        return 1;
+    }
+    if (!ap_cstr_casecmp(policy, "RFC")) {
+        if (status == HTTP_CONTINUE) {
+            r->expecting_100 = 1;
+        }
+        return 1;
+    }
+    return 0;
+}
+
+backend_end_e backend_answer_interim(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    int saved_status = r->status;
+    const char *saved_line = r->status_line;
+
+    if (answer_passes_interim(r, x->answer.status)) {
+        answer_fields(x);
+        answer_clear_hop_by_hop(r);
+        r->status = x->answer.status;
+        r->status_line = apr_psprintf(r->pool, "%03d %.*s", x->answer.status,
+                                      (int)x->answer.reason_len, x->answer.reason);
+        ap_send_interim_response(r, 1);
+        r->headers_out = apr_table_copy(r->pool, x->headers_out);
+        r->status = saved_status;
+        r->status_line = saved_line;
+    }
+    return BACKEND_END_NONE;
+}
+
+void backend_answer_ask_body(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    int saved_status = r->status;
+    const char *saved_line = r->status_line;
+
+    if (r->expecting_100 && r->proto_num >= HTTP_VERSION(1, 1) && !x->passed) {
+        r->status = HTTP_CONTINUE;
+        r->status_line = NULL;
+        ap_send_interim_response(r, 0);
+        r->status = saved_status;
+        r->status_line = saved_line;
+    }
+}
+
+void backend_answer_trailers(backend_exchange_t *x, const char *text, apr_size_t n)
+{
+    request_rec *r = x->r;
+    usher_http1_field_t field;
+    apr_size_t at = 0;
+
+    while (usher_http1_next_field(text, n, &at, &field)) {
+        apr_table_addn(r->trailers_out, apr_pstrmemdup(r->pool, field.name, field.name_len),
+                       apr_pstrmemdup(r->pool, field.value, field.value_len));
+    }
+}

@@ -1,0 +1,393 @@
+/* The client's body: how it is framed when it is sent on, and what is held of
+ * it, so that it can be sent again.
+ *
+ * The bytes [0, held) lie in memory, and what does not fit there in a temporary
+ * file. What is read later goes through bb without being held, and leaves a
+ * gap: such a body cannot be sent a second time. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+/* So much is read before a backend is bothered: a short body then has a length
+ * even if it came in chunks, and its request is sent in one piece. */
+#define PREFETCH 16384
+/* Read from the client, and from the file, in pieces of at most this. */
+#define PIECE 32768
+
+static apr_off_t body_held(const backend_body_t *body)
+{
+    return (apr_off_t)body->mem_len + body->file_len;
+}
+
+static apr_size_t body_memory_max(const backend_exchange_t *x)
+{
+    return x->conf->hold_memory > PREFETCH ? (apr_size_t)x->conf->hold_memory : PREFETCH;
+}
+
+static void body_hold_in_memory(backend_exchange_t *x, const char *data, apr_size_t len)
+{
+    backend_body_t *body = &x->body;
+    apr_size_t size = body->mem_size ? body->mem_size : 1024;
+    char *mem;
+
+    while (size < body->mem_len + len) {
+        size *= 2;
+    }
+    if (size > body->mem_size) {
+        mem = apr_palloc(x->r->pool, size);
+        if (body->mem_len) {
+            memcpy(mem, body->mem, body->mem_len);
+        }
+        body->mem = mem;
+        body->mem_size = size;
+    }
+    memcpy(body->mem + body->mem_len, data, len);
+    body->mem_len += len;
+}
+
+static apr_status_t body_file_close(void *data)
+{
+    close(*(int *)data);
+    return APR_SUCCESS;
+}
+
+/* Without a name, so that nothing stays when this child is killed. */
+static int body_file_open(backend_exchange_t *x)
+{
+    backend_body_t *body = &x->body;
+    const char *dir;
+    char *name;
+
+    if (apr_temp_dir_get(&dir, x->r->pool) != APR_SUCCESS) {
+        return 0;
+    }
+    name = apr_pstrcat(x->r->pool, dir, "/usher.body.XXXXXX", NULL);
+    body->file = mkostemp(name, O_CLOEXEC);
+    if (body->file < 0) {
+        return 0;
+    }
+    unlink(name);
+    apr_pool_cleanup_register(x->r->pool, &body->file, body_file_close, apr_pool_cleanup_null);
+    return 1;
+}
+
+static int body_hold_in_file(backend_exchange_t *x, const char *data, apr_size_t len)
+{
+    backend_body_t *body = &x->body;
+    ssize_t n;
+
+    if (body->file < 0 && !body_file_open(x)) {
+        return 0;
+    }
+    for (apr_size_t done = 0; done < len; done += n) {
+        n = pwrite(body->file, data + done, len - done, body->file_len + done);
+        if (n <= 0) {
+            return 0;
+        }
+    }
+    body->file_len += len;
+    return 1;
+}
+
+/* Hold a piece that follows what is held. Returns 0 where there is no room for
+ * it, or no disk: it goes on without a replay then. */
+static int body_hold(backend_exchange_t *x, const char *data, apr_size_t len, int limited)
+{
+    backend_body_t *body = &x->body;
+
+    if (!body->file_len && body->mem_len + len <= body_memory_max(x)) {
+        body_hold_in_memory(x, data, len);
+        return 1;
+    }
+    if (limited && (!x->replayable || body_held(body) + (apr_off_t)len > x->conf->hold_file)) {
+        return 0;
+    }
+    if (!body_hold_in_file(x, data, len)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, errno, x->r, USHERLOGNO(2005)
+                      "a request's body cannot be held in a temporary file; it "
+                      "cannot be sent again. Look at the disk of TMPDIR, or lower "
+                      "UsherReplayBuffer");
+        return 0;
+    }
+    return 1;
+}
+
+/* Reading from the client */
+
+/* Take over what a read gave: hold it, or leave it in bb. */
+static apr_status_t body_take(backend_exchange_t *x, apr_bucket_brigade *bb, int limited)
+{
+    backend_body_t *body = &x->body;
+    const char *data;
+    apr_bucket *e;
+    apr_size_t len;
+    apr_status_t rv;
+
+    while (!APR_BRIGADE_EMPTY(bb)) {
+        e = APR_BRIGADE_FIRST(bb);
+        if (APR_BUCKET_IS_EOS(e)) {
+            body->eos = 1;
+        }
+        if (!APR_BUCKET_IS_METADATA(e)) {
+            rv = apr_bucket_read(e, &data, &len, APR_BLOCK_READ);
+            if (rv != APR_SUCCESS) {
+                return rv;
+            }
+            body->read += len;
+            body->keep = body->keep && body_hold(x, data, len, limited);
+            if (!body->keep && len) {
+                rv = apr_bucket_setaside(e, x->r->pool);
+                if (rv != APR_SUCCESS && rv != APR_ENOTIMPL) {
+                    return rv;
+                }
+                APR_BUCKET_REMOVE(e);
+                APR_BRIGADE_INSERT_TAIL(body->bb, e);
+                continue;
+            }
+        }
+        apr_bucket_delete(e);
+    }
+    return APR_SUCCESS;
+}
+
+/* APR_EAGAIN: nothing there just now. */
+static apr_status_t body_fetch(backend_exchange_t *x, apr_read_type_e block,
+                               apr_size_t max, int limited)
+{
+    request_rec *r = x->r;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_status_t rv;
+
+    rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, block, max);
+    if (rv == APR_SUCCESS) {
+        rv = APR_BRIGADE_EMPTY(bb) ? APR_EAGAIN : body_take(x, bb, limited);
+    }
+    apr_brigade_destroy(bb);
+    return rv;
+}
+
+static int body_failed(backend_exchange_t *x, apr_status_t rv)
+{
+    int status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+
+    x->why = APR_STATUS_IS_TIMEUP(rv) ? "the client was too slow with the request's body"
+                                      : "the client's body ended too soon or was refused";
+    x->state.who = APR_STATUS_IS_TIMEUP(rv) ? 'c' : 'C';
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, x->r, USHERLOGNO(2006)
+                  "%s, after %" APR_OFF_T_FMT " bytes", x->why, x->body.read);
+    return status;
+}
+
+static int body_read_ahead(backend_exchange_t *x, apr_off_t max, int limited)
+{
+    while (!x->body.eos && x->body.read < max) {
+        apr_status_t rv = body_fetch(x, APR_BLOCK_READ,
+                                     PREFETCH - (apr_size_t)(x->body.read % PREFETCH), limited);
+
+        if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
+            return body_failed(x, rv);
+        }
+    }
+    return OK;
+}
+
+/* Framing */
+
+static int body_env(const request_rec *r, const char *name)
+{
+    return apr_table_get(r->subprocess_env, name) != NULL;
+}
+
+static int body_wants_length(const request_rec *r)
+{
+    return body_env(r, "proxy-sendcl") && !body_env(r, "proxy-sendchunked")
+           && !body_env(r, "proxy-sendchunks");
+}
+
+static int body_wants_chunks(const request_rec *r)
+{
+    return (body_env(r, "proxy-sendchunked") || body_env(r, "proxy-sendchunks"))
+           && !body_env(r, "proxy-sendcl");
+}
+
+/* As the client framed it, where that can be kept: a filter may change the
+ * length of a body. Returns 0 where all has to be read to know its length. */
+static int body_frame(backend_exchange_t *x, const char *length, const char *coding)
+{
+    request_rec *r = x->r;
+    backend_body_t *body = &x->body;
+
+    if (!coding && length && r->input_filters == r->proto_input_filters) {
+        body->framing = BACKEND_BODY_LENGTH;
+        return ap_parse_strict_length(&body->length, length);
+    }
+    body->framing = BACKEND_BODY_CHUNKED;
+    return !x->force_1_0 && (coding || !length ? !body_wants_length(r) : body_wants_chunks(r));
+}
+
+static int body_is_withheld(const backend_exchange_t *x)
+{
+    const proxy_worker *worker = x->member.worker;
+
+    return !x->force_1_0 && ((x->r->expecting_100 && x->dconf->forward_100_continue)
+                             || PROXY_SHOULD_PING_100_CONTINUE(worker, x->r));
+}
+
+int backend_body_begin(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    backend_body_t *body = &x->body;
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+    const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
+    int framed, rc;
+
+    body->file = -1;
+    body->keep = 1;
+    body->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    if ((r->main && !r->kept_body) || !ap_request_has_body(r)) {
+        body->eos = 1; /* a subrequest must not read the main request's */
+        body->framing = length && !r->main ? BACKEND_BODY_LENGTH : BACKEND_BODY_NONE;
+        return OK;
+    }
+    if (coding && ap_cstr_casecmp(coding, "chunked") != 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2007)
+                      "refused: a request with Transfer-Encoding \"%s\"; only "
+                      "\"chunked\" is understood", coding);
+        return HTTP_BAD_REQUEST;
+    }
+    if (coding && length) {
+        length = NULL; /* RFC 9112 6.3: the coding counts */
+        x->body.both = 1;
+    }
+    framed = body_frame(x, length, coding);
+    body->withheld = framed && body_is_withheld(x);
+    if (body->withheld) {
+        return OK;
+    }
+    rc = framed ? body_read_ahead(x, PREFETCH, 1)
+                : body_read_ahead(x, APR_INT64_MAX, 0);
+    if (rc == OK && body->eos) {
+        body->framing = BACKEND_BODY_LENGTH;
+        body->length = body->read;
+    }
+    return rc;
+}
+
+/* Sending */
+
+static backend_body_e body_from_file(backend_exchange_t *x, struct iovec *iov)
+{
+    backend_body_t *body = &x->body;
+    apr_off_t at = x->body_at - (apr_off_t)body->mem_len;
+    apr_off_t n = body->file_len - at < PIECE ? body->file_len - at : PIECE;
+    ssize_t got;
+
+    if (!x->file_buf) {
+        x->file_buf = apr_palloc(x->r->pool, PIECE);
+    }
+    got = pread(body->file, x->file_buf, (size_t)n, at);
+    if (got <= 0) {
+        return BACKEND_BODY_FAILED;
+    }
+    iov->iov_base = x->file_buf;
+    iov->iov_len = (size_t)got;
+    return BACKEND_BODY_DATA;
+}
+
+/* A piece that is already here. END: there is none. */
+static backend_body_e body_piece(backend_exchange_t *x, struct iovec *iov)
+{
+    backend_body_t *body = &x->body;
+    const char *data;
+    apr_size_t len;
+
+    x->out_body = 0;
+    if (x->body_at < (apr_off_t)body->mem_len) {
+        iov->iov_base = body->mem + x->body_at;
+        iov->iov_len = body->mem_len - (apr_size_t)x->body_at;
+        return BACKEND_BODY_DATA;
+    }
+    if (x->body_at < body_held(body)) {
+        return body_from_file(x, iov);
+    }
+    if (APR_BRIGADE_EMPTY(body->bb)) {
+        return BACKEND_BODY_END;
+    }
+    if (apr_bucket_read(APR_BRIGADE_FIRST(body->bb), &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+        return BACKEND_BODY_FAILED;
+    }
+    iov->iov_base = (char *)data;
+    iov->iov_len = len;
+    x->out_body = len;
+    return BACKEND_BODY_DATA;
+}
+
+/* A filter may have made it longer or shorter than was announced: the backend
+ * would take the rest for another request. */
+static int body_is_of_its_length(backend_exchange_t *x, apr_size_t more, int ended)
+{
+    const backend_body_t *body = &x->body;
+    apr_off_t at = x->body_at + (apr_off_t)more;
+
+    if (body->framing != BACKEND_BODY_LENGTH
+        || (at <= body->length && (!ended || at == body->length))) {
+        return 1;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, USHERLOGNO(2008)
+                  "a filter changed the length of the request's body to %s than the "
+                  "%" APR_OFF_T_FMT " bytes announced: refused. Set proxy-sendchunked "
+                  "or proxy-sendcl for this request", ended ? "less" : "more", body->length);
+    return 0;
+}
+
+backend_body_e backend_body_next(backend_exchange_t *x, struct iovec *iov, int *status)
+{
+    backend_body_t *body = &x->body;
+    backend_body_e piece;
+    apr_status_t rv;
+
+    *status = HTTP_BAD_REQUEST;
+    for (;;) {
+        piece = body_piece(x, iov);
+        if (piece == BACKEND_BODY_DATA && !body_is_of_its_length(x, iov->iov_len, 0)) {
+            return BACKEND_BODY_FAILED;
+        }
+        if (piece != BACKEND_BODY_END) {
+            return piece;
+        }
+        if (body->eos) {
+            return body_is_of_its_length(x, 0, 1) ? BACKEND_BODY_END : BACKEND_BODY_FAILED;
+        }
+        rv = body_fetch(x, APR_NONBLOCK_READ, PIECE, 1);
+        if (APR_STATUS_IS_EAGAIN(rv)) {
+            return BACKEND_BODY_WAIT;
+        }
+        if (rv != APR_SUCCESS) {
+            *status = body_failed(x, rv);
+            return BACKEND_BODY_FAILED;
+        }
+    }
+}
+
+void backend_body_sent(backend_exchange_t *x)
+{
+    if (x->out_body) {
+        x->body.gap = 1;
+        apr_bucket_delete(APR_BRIGADE_FIRST(x->body.bb));
+        x->out_body = 0;
+    }
+}
+
+void backend_body_connected(backend_exchange_t *x)
+{
+    x->body.keep = x->body.keep && x->replayable;
+}
+
+int backend_body_is_whole(const backend_exchange_t *x)
+{
+    return !x->body.gap;
+}

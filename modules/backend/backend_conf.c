@@ -1,0 +1,284 @@
+/* The module's directives. All are settings of a place (server, vhost,
+ * Location, Proxy section), so that one application at a time can differ. */
+#include "backend_private.h"
+#include "usher_duration.h"
+#include "usher_number.h"
+#include "usher_size.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+#define MS APR_TIME_C(1000)
+#define SECOND (1000 * MS)
+#define HOUR (3600 * SECOND)
+#define DAY (24 * HOUR)
+#define K APR_INT64_C(1024)
+
+void *backend_conf_create(apr_pool_t *p, char *dir)
+{
+    static const backend_conf_t unset = {
+        USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET,
+        USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET,
+        USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET, USHER_UNSET,
+        USHER_UNSET, USHER_UNSET, USHER_UNSET,
+    };
+
+    return apr_pmemdup(p, &unset, sizeof(unset));
+}
+
+void *backend_conf_merge(apr_pool_t *p, void *basev, void *addv)
+{
+    const backend_conf_t *base = basev, *add = addv;
+    backend_conf_t *conf = apr_palloc(p, sizeof(*conf));
+
+#define MERGE(field) conf->field = USHER_MERGE(field, base, add)
+    MERGE(on);
+    MERGE(connect_max);
+    MERGE(send_max);
+    MERGE(first_max);
+    MERGE(between_max);
+    MERGE(total_max);
+    MERGE(head_max);
+    MERGE(fields_max);
+    MERGE(replay);
+    MERGE(client_fin);
+    MERGE(hold_memory);
+    MERGE(hold_file);
+    MERGE(budget_percent);
+    MERGE(budget_within);
+    MERGE(budget_least);
+    MERGE(rest);
+    MERGE(rest_failures);
+    MERGE(rest_within);
+    MERGE(rest_time);
+    MERGE(rest_slowstart);
+    MERGE(rest_share);
+#undef MERGE
+    return conf;
+}
+
+int backend_conf_is_on(request_rec *r)
+{
+    const backend_conf_t *conf =
+        ap_get_module_config(r->per_dir_config, &usher_backend_module);
+
+    return conf->on != 0;
+}
+
+/* The times stay unset where a worker's key may tell them: backend_exchange.c
+ * knows the worker. */
+const backend_conf_t *backend_conf_of(request_rec *r)
+{
+    static const backend_conf_t defaults = {
+        .on = 1,
+        .connect_max = USHER_UNSET, .send_max = USHER_UNSET, .first_max = USHER_UNSET,
+        .between_max = USHER_UNSET, .total_max = 0,
+        .head_max = 64 * K, .fields_max = 200,
+        .replay = BACKEND_REPLAY_IDEMPOTENT, .client_fin = BACKEND_FIN_AUTO,
+        .hold_memory = 64 * K, .hold_file = K * K,
+        .budget_percent = 20, .budget_within = 10 * SECOND, .budget_least = 3,
+        .rest = 1, .rest_failures = 3, .rest_within = 10 * SECOND, .rest_time = 10 * SECOND,
+        .rest_slowstart = 10 * SECOND, .rest_share = 50,
+    };
+
+    return backend_conf_merge(r->pool, (void *)&defaults,
+                              ap_get_module_config(r->per_dir_config, &usher_backend_module));
+}
+
+/* Directives that take key=value */
+
+typedef enum { KEY_DURATION, KEY_SIZE, KEY_NUMBER } conf_kind_e;
+
+typedef struct {
+    const char *name;
+    conf_kind_e kind;
+    apr_int64_t min, max; /* microseconds, bytes or a number */
+    int may_be_off;       /* "off" means 0 */
+    const char *allowed;  /* for the message */
+    apr_size_t field;     /* of backend_conf_t; all these are apr_int64_t */
+} conf_key_t;
+_Static_assert(sizeof(apr_interval_time_t) == sizeof(apr_int64_t), "a field is written as either");
+
+#define FIELD(f) APR_OFFSETOF(backend_conf_t, f)
+
+static const conf_key_t timeout_keys[] = {
+    { "connect", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(connect_max) },
+    { "send", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(send_max) },
+    { "first", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(first_max) },
+    { "between", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(between_max) },
+    { "total", KEY_DURATION, MS, DAY, 1, "1ms to 1d, or off", FIELD(total_max) },
+    { NULL }
+};
+static const conf_key_t answer_keys[] = {
+    { "head", KEY_SIZE, K, 16 * K * K, 0, "1K to 16M", FIELD(head_max) },
+    { "fields", KEY_NUMBER, 1, 10000, 0, "1 to 10000", FIELD(fields_max) },
+    { NULL }
+};
+static const conf_key_t buffer_keys[] = {
+    { "memory", KEY_SIZE, 0, 64 * K * K, 0, "0 to 64M", FIELD(hold_memory) },
+    { "file", KEY_SIZE, 0, K * K * K * K, 0, "0 to 1T", FIELD(hold_file) },
+    { NULL }
+};
+static const conf_key_t budget_keys[] = {
+    { "percent", KEY_NUMBER, 0, 100, 0, "0 to 100", FIELD(budget_percent) },
+    { "within", KEY_DURATION, SECOND, 60 * SECOND, 0, "1s to 60s", FIELD(budget_within) },
+    { "least", KEY_NUMBER, 0, 1000, 0, "0 to 1000", FIELD(budget_least) },
+    { NULL }
+};
+static const conf_key_t rest_keys[] = {
+    { "failures", KEY_NUMBER, 1, 1000, 0, "1 to 1000", FIELD(rest_failures) },
+    { "within", KEY_DURATION, SECOND, HOUR, 0, "1s to 1h", FIELD(rest_within) },
+    { "rest", KEY_DURATION, 100 * MS, HOUR, 0, "100ms to 1h", FIELD(rest_time) },
+    { "slowstart", KEY_DURATION, 0, HOUR, 0, "0 to 1h", FIELD(rest_slowstart) },
+    { "share", KEY_NUMBER, 1, 100, 0, "1 to 100", FIELD(rest_share) },
+    { NULL }
+};
+
+static const char *conf_key_names(apr_pool_t *p, const conf_key_t *keys)
+{
+    const char *names = keys->name;
+
+    for (++keys; keys->name; ++keys) {
+        names = apr_pstrcat(p, names, keys[1].name ? ", " : " and ", keys->name, NULL);
+    }
+    return names;
+}
+
+/* Returns 1 when the value is of the key's kind and within its bounds. */
+static int conf_value(apr_int64_t *value, const conf_key_t *key, const char *text)
+{
+    apr_size_t len = strlen(text);
+    apr_interval_time_t duration;
+    apr_uint64_t number;
+
+    if (key->may_be_off && !ap_cstr_casecmp(text, "off")) {
+        *value = 0;
+        return 1;
+    }
+    if (key->kind == KEY_DURATION) {
+        if (usher_duration_parse(&duration, text, len) != APR_SUCCESS) {
+            return 0;
+        }
+        *value = duration;
+    }
+    else {
+        if (key->kind == KEY_SIZE ? usher_size_parse(&number, text, len) != APR_SUCCESS
+                                  : usher_number_parse(&number, APR_INT32_MAX, text, len) != len
+                                    || !len) {
+            return 0;
+        }
+        *value = (apr_int64_t)number;
+    }
+    return *value >= key->min && *value <= key->max;
+}
+
+/* One "key=value". Returns a reason, or NULL. */
+static const char *conf_key_set(apr_pool_t *p, backend_conf_t *conf,
+                                const conf_key_t *keys, const char *text)
+{
+    const char *equals = ap_strchr_c(text, '=');
+    const conf_key_t *key;
+    apr_int64_t value;
+
+    for (key = keys; equals && key->name; ++key) {
+        if (strlen(key->name) == (apr_size_t)(equals - text)
+            && !strncmp(text, key->name, equals - text)) {
+            if (!conf_value(&value, key, equals + 1)) {
+                return apr_psprintf(p, "\"%s\": %s takes %s", text, key->name, key->allowed);
+            }
+            *(apr_int64_t *)((char *)conf + key->field) = value;
+            return NULL;
+        }
+    }
+    return apr_psprintf(p, "\"%s\": takes key=value with the keys %s", text,
+                        conf_key_names(p, keys));
+}
+
+/* All of a line or nothing of it. cmd->info is the directive's keys. */
+static const char *conf_set_keys(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    backend_conf_t *conf = dir, set = *conf;
+    const char *reason = argc ? NULL : apr_pstrcat(cmd->pool, "needs at least one of ",
+                                        conf_key_names(cmd->pool, cmd->info), NULL);
+    int i;
+
+    for (i = 0; i < argc && !reason; ++i) {
+        reason = conf_key_set(cmd->pool, &set, cmd->info, argv[i]);
+    }
+    if (reason) {
+        return usher_conf_refuse(cmd, reason);
+    }
+    *conf = set;
+    return NULL;
+}
+
+static const char *conf_set_rest(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    backend_conf_t *conf = dir;
+    const char *refusal;
+
+    if (argc == 1 && !ap_cstr_casecmp(argv[0], "off")) {
+        conf->rest = 0;
+        return NULL;
+    }
+    refusal = conf_set_keys(cmd, dir, argc, argv);
+    if (!refusal) {
+        conf->rest = 1;
+    }
+    return refusal;
+}
+
+/* Directives that take one word */
+
+typedef struct {
+    apr_size_t field; /* an int */
+    const char *words[4];
+} conf_words_t;
+
+static const conf_words_t on_words = { FIELD(on), { "Off", "On" } };
+static const conf_words_t replay_words = { FIELD(replay), { "off", "safe", "idempotent" } };
+static const conf_words_t fin_words = { FIELD(client_fin), { "gone", "halfclose", "auto" } };
+
+/* cmd->info is the directive's words, whose index is the value. */
+static const char *conf_set_word(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    const conf_words_t *words = cmd->info;
+    const char *all = words->words[0];
+    int i;
+
+    for (i = 0; words->words[i]; ++i) {
+        if (argc == 1 && !ap_cstr_casecmp(argv[0], words->words[i])) {
+            *(int *)((char *)dir + words->field) = i;
+            return NULL;
+        }
+        if (i) {
+            all = apr_pstrcat(cmd->pool, all, words->words[i + 1] ? ", " : " or ",
+                              words->words[i], NULL);
+        }
+    }
+    return usher_conf_refuse(cmd, argc == 1
+        ? apr_psprintf(cmd->pool, "\"%s\": takes %s", argv[0], all)
+        : apr_psprintf(cmd->pool, "takes one argument, %s", all));
+}
+
+const command_rec backend_conf_cmds[] = {
+    AP_INIT_TAKE_ARGV("UsherBackend", conf_set_word, (void *)&on_words, RSRC_CONF | ACCESS_CONF,
+        "whether Usher carries requests to HTTP backends here: On (default) or Off"),
+    AP_INIT_TAKE_ARGV("UsherBackendAnswer", conf_set_keys, (void *)answer_keys, RSRC_CONF | ACCESS_CONF,
+        "how large the head of an answer may be: head=size fields=number"),
+    AP_INIT_TAKE_ARGV("UsherBackendRest", conf_set_rest, (void *)rest_keys, RSRC_CONF | ACCESS_CONF,
+        "when a member gets no requests for a while: Off, or failures=number "
+        "within=time rest=time slowstart=time share=percent"),
+    AP_INIT_TAKE_ARGV("UsherBackendTimeout", conf_set_keys, (void *)timeout_keys, RSRC_CONF | ACCESS_CONF,
+        "how long each phase may take: connect=time send=time first=time "
+        "between=time total=time"),
+    AP_INIT_TAKE_ARGV("UsherClientFin", conf_set_word, (void *)&fin_words, RSRC_CONF | ACCESS_CONF,
+        "what it means when a client ends its sending side: gone, halfclose or auto"),
+    AP_INIT_TAKE_ARGV("UsherReplay", conf_set_word, (void *)&replay_words, RSRC_CONF | ACCESS_CONF,
+        "which requests may be sent a second time after a cut: off, safe or idempotent"),
+    AP_INIT_TAKE_ARGV("UsherReplayBudget", conf_set_keys, (void *)budget_keys, RSRC_CONF | ACCESS_CONF,
+        "how many requests may be sent a second time: percent=number within=time "
+        "least=number"),
+    AP_INIT_TAKE_ARGV("UsherReplayBuffer", conf_set_keys, (void *)buffer_keys, RSRC_CONF | ACCESS_CONF,
+        "how much of a request's body is held for a replay: memory=size file=size"),
+    { NULL }
+};

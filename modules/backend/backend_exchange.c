@@ -1,0 +1,346 @@
+/* The attempt loop: which member, how often, and what the client gets. The
+ * rules are those of the page docs/mod_usher_backend.md:
+ *
+ * - of which nothing was sent goes on, whatever it is;
+ * - what was sent goes on once more at most, if its method allows it, its body
+ *   is still held and the budget has room;
+ * - what has begun at the client is never begun again. */
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+/* No request has more deliveries than this. */
+#define DELIVERIES_MAX 2
+
+/* What happens after an attempt */
+typedef enum {
+    NEXT_NONE,   /* the client gets what there is */
+    NEXT_FRESH,  /* the same member, a fresh connection */
+    NEXT_MEMBER  /* another member */
+} exchange_next_e;
+
+void backend_exchange_release(backend_exchange_t *x, int whole)
+{
+    backend_link_t *link = x->link;
+    apr_int64_t idle_max = x->answer.idle_max;
+
+    if (!link) {
+        return;
+    }
+    x->link = NULL;
+    if (!whole || x->link_close || x->in_len || x->sending != BACKEND_SEND_DONE || idle_max == 0) {
+        backend_link_close(link);
+        return;
+    }
+    link->served++;
+    /* The backend closes it then: be gone a second before. */
+    link->leave_at = idle_max > 0 ? backend_now() + apr_time_from_sec(idle_max)
+                                    - (idle_max > 1 ? APR_USEC_PER_SEC : APR_USEC_PER_SEC / 2)
+                                  : 0;
+    backend_link_release(link);
+}
+
+/* Members */
+
+static void exchange_member_done(backend_exchange_t *x, int status)
+{
+    if (x->has_member) {
+        x->has_member = 0;
+        x->picker->done(x->picker, x->r, &x->member, x->outcome, status);
+    }
+}
+
+static int exchange_member_next(backend_exchange_t *x)
+{
+    int rc = OK;
+
+    if (x->has_next) {
+        x->member = x->next_member;
+        x->has_next = 0;
+    }
+    else {
+        memset(&x->member, 0, sizeof(x->member));
+        rc = x->picker->next(x->picker, x->r, &x->member);
+    }
+    x->has_member = rc == OK;
+    x->fresh_only = 0;
+    return rc;
+}
+
+/* Choose the next member before the present one is given up. */
+static int exchange_member_ahead(backend_exchange_t *x)
+{
+    if (!x->has_next) {
+        memset(&x->next_member, 0, sizeof(x->next_member));
+        x->has_next = x->picker->next(x->picker, x->r, &x->next_member) == OK;
+    }
+    return x->has_next;
+}
+
+/* Replays */
+
+static int exchange_may_replay(backend_exchange_t *x)
+{
+    if (!x->replayable || x->passed || x->deliveries >= DELIVERIES_MAX
+        || !backend_body_is_whole(x)) {
+        return 0;
+    }
+    if (!x->picker->may_replay(x->picker, x->r)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, USHERLOGNO(2011)
+                      "not sent again: too many requests were within a short time "
+                      "(UsherReplayBudget)");
+        return 0;
+    }
+    x->replays++;
+    return 1;
+}
+
+int backend_exchange_wants_other(backend_exchange_t *x, int status)
+{
+    return status >= 400 && x->picker->is_failure
+           && x->picker->is_failure(x->picker, x->r, status)
+           && x->replayable && !x->passed && x->deliveries + 1 < DELIVERIES_MAX
+           && backend_body_is_whole(x)
+           && exchange_member_ahead(x) && exchange_may_replay(x);
+}
+
+/* Nothing but perhaps a head whose body was withheld has gone. */
+static exchange_next_e exchange_after_nothing(backend_exchange_t *x)
+{
+    if (x->deliveries >= DELIVERIES_MAX || x->passed) {
+        return NEXT_NONE;
+    }
+    return x->reused ? NEXT_FRESH : NEXT_MEMBER;
+}
+
+static exchange_next_e exchange_after_cut(backend_exchange_t *x)
+{
+    if (x->reused && !x->bytes_of_attempt) {
+        return exchange_may_replay(x) ? NEXT_FRESH : NEXT_NONE;
+    }
+    return x->replayable && exchange_member_ahead(x) && exchange_may_replay(x) ? NEXT_MEMBER
+                                                                              : NEXT_NONE;
+}
+
+static exchange_next_e exchange_judge(backend_exchange_t *x, backend_end_e end)
+{
+    switch (end) {
+    case BACKEND_END_NO_LINK:
+        return NEXT_MEMBER;
+    case BACKEND_END_WITHHELD:
+        x->outcome = x->reused && !x->something_sent ? USHER_OUTCOME_STALE
+                     : x->state.who == 's' ? USHER_OUTCOME_TIMEOUT : USHER_OUTCOME_CUT;
+        return exchange_after_nothing(x);
+    case BACKEND_END_CUT:
+        x->outcome = USHER_OUTCOME_CUT;
+        return exchange_after_cut(x);
+    case BACKEND_END_MALFORMED:
+        x->outcome = USHER_OUTCOME_MALFORMED;
+        return !x->passed && x->replayable && exchange_member_ahead(x)
+               && exchange_may_replay(x) ? NEXT_MEMBER : NEXT_NONE;
+    case BACKEND_END_UNWANTED:
+        return NEXT_MEMBER;
+    case BACKEND_END_TIMEOUT:
+        x->outcome = USHER_OUTCOME_TIMEOUT;
+        return NEXT_NONE;
+    case BACKEND_END_CLIENT:
+        x->outcome = USHER_OUTCOME_CLIENT;
+        return NEXT_NONE;
+    default:
+        x->outcome = USHER_OUTCOME_OK;
+        return NEXT_NONE;
+    }
+}
+
+/* What the client gets */
+
+static void exchange_log(backend_exchange_t *x, backend_end_e end, exchange_next_e next, int status)
+{
+    const char *then;
+
+    if (next != NEXT_NONE) {
+        then = next == NEXT_FRESH ? "the request goes on over a fresh connection"
+                                  : "the request goes on to another member";
+    }
+    else {
+        then = x->passed ? "the client sees that the answer is cut"
+                         : apr_psprintf(x->r->pool, "the client got %d", status);
+    }
+    /* A kept connection that was closed while idle is nothing to look at. */
+    ap_log_rerror(APLOG_MARK, next == NEXT_NONE ? APLOG_ERR
+                              : x->reused && next == NEXT_FRESH ? APLOG_INFO : APLOG_WARNING,
+                  0, x->r, USHERLOGNO(2012)
+                  "%s: %s; %s (%s %s)", x->member.url, x->why ? x->why : "failed", then,
+                  x->r->method, x->r->unparsed_uri);
+    (void)end;
+}
+
+/* The client is gone, or its request cannot be read to its end. */
+static int exchange_client_ended(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+
+    if (!x->client_gone) {
+        if (x->passed) {
+            backend_relay_break(x);
+            return DONE;
+        }
+        return x->status ? x->status : HTTP_BAD_REQUEST;
+    }
+    r->connection->aborted = 1;
+    r->connection->keepalive = AP_CONN_CLOSE;
+    if (!x->passed) {
+        r->status = 499; /* as other proxies log it; nobody gets it */
+        r->status_line = "499 Client Closed Request";
+    }
+    return DONE;
+}
+
+static int exchange_failed(backend_exchange_t *x, backend_end_e end)
+{
+    request_rec *r = x->r;
+
+    if (end == BACKEND_END_TIMEOUT) {
+        apr_table_setn(r->notes, "proxy_timedout", "1");
+    }
+    if (x->passed) {
+        backend_relay_break(x);
+        return DONE;
+    }
+    r->headers_out = x->headers_out;
+    r->status = HTTP_OK;
+    r->status_line = NULL;
+    r->content_type = NULL;
+    return end == BACKEND_END_TIMEOUT || (!x->deliveries && x->state.who == 's')
+               ? HTTP_GATEWAY_TIME_OUT
+           : x->deliveries ? HTTP_BAD_GATEWAY : HTTP_SERVICE_UNAVAILABLE;
+}
+
+static int exchange_status(backend_exchange_t *x, backend_end_e end)
+{
+    switch (end) {
+    case BACKEND_END_ANSWERED:
+        return OK;
+    case BACKEND_END_OVERRIDE:
+        return x->answer.status;
+    case BACKEND_END_UPGRADED:
+        return DONE;
+    case BACKEND_END_CLIENT:
+        return exchange_client_ended(x);
+    default:
+        return exchange_failed(x, end);
+    }
+}
+
+/* One attempt and its accounts. */
+static backend_end_e exchange_attempt(backend_exchange_t *x)
+{
+    apr_off_t sent = x->bytes_out, received = x->bytes_in;
+    backend_end_e end = backend_attempt_run(x);
+
+    if (end == BACKEND_END_UPGRADED) {
+        end = backend_tunnel_run(x);
+    }
+    backend_exchange_release(x, end == BACKEND_END_OVERRIDE && x->ends == BACKEND_ENDS_NOW);
+    x->deliveries += x->something_sent;
+    x->bytes_of_attempt = x->bytes_in - received;
+    x->member.worker->s->transferred += x->bytes_out - sent;
+    x->member.worker->s->read += x->bytes_in - received;
+    return end;
+}
+
+static void exchange_begin(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
+    int method = r->method_number;
+    int safe = method == M_GET || method == M_OPTIONS || method == M_TRACE;
+
+    x->arrived_at = backend_now();
+    x->total_deadline = x->conf->total_max > 0 ? x->arrived_at + x->conf->total_max : 0;
+    x->headers_out = r->headers_out;
+    x->status_before = r->status;
+    x->status_line_before = r->status_line;
+    x->state.who = x->state.phase = '-';
+    x->force_1_0 = apr_table_get(r->subprocess_env, "force-proxy-request-1.0") != NULL;
+    x->replayable = x->conf->replay != BACKEND_REPLAY_OFF
+                    && (safe || (x->conf->replay == BACKEND_REPLAY_IDEMPOTENT
+                                 && (method == M_PUT || method == M_DELETE)))
+                    && !upgrade && !apr_table_get(r->subprocess_env, "usher-no-replay");
+    backend_client_begin(x);
+}
+
+/* What depends on the member: the protocol it may switch to, and its head. */
+static int exchange_prepare(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+    proxy_worker *worker = x->member.worker;
+    const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
+    int is_ws = !ap_cstr_casecmpn(x->member.url, "ws:", 3);
+    int rc = OK;
+
+    x->upgrade = upgrade && !x->force_1_0 && (is_ws || *worker->s->upgrade)
+                 && ap_proxy_worker_can_upgrade(r->pool, worker, upgrade,
+                                                is_ws ? "WebSocket" : NULL) ? upgrade : NULL;
+    if (!x->body.bb) {
+        rc = backend_body_begin(x);
+        if (rc == OK && x->body.withheld) {
+            apr_table_setn(r->notes, "proxy-100-continue", "1");
+        }
+    }
+    if (rc != OK) {
+        x->state.phase = 'R';
+        x->state.who = x->state.who == '-' ? 'C' : x->state.who;
+        x->outcome = USHER_OUTCOME_CLIENT;
+        return rc;
+    }
+    if (apr_table_get(r->subprocess_env, "proxy-initial-not-pooled")
+        && r->proxyreq == PROXYREQ_REVERSE && !r->connection->keepalives) {
+        x->fresh_only = 1;
+    }
+    return backend_head_make(x);
+}
+
+int backend_exchange_run(backend_exchange_t *x)
+{
+    exchange_next_e next = NEXT_MEMBER;
+    backend_end_e end = BACKEND_END_NO_LINK;
+    int rc;
+
+    exchange_begin(x);
+    for (;;) {
+        if (next == NEXT_MEMBER) {
+            if (exchange_member_next(x) != OK) {
+                return exchange_failed(x, end);
+            }
+            rc = exchange_prepare(x);
+            if (rc != OK) {
+                exchange_member_done(x, 0);
+                return rc;
+            }
+        }
+        x->state.who = x->state.phase = '-';
+        end = exchange_attempt(x);
+        next = exchange_judge(x, end);
+        backend_note_attempt(x, end);
+        if (next == NEXT_MEMBER && !exchange_member_ahead(x)) {
+            next = NEXT_NONE;
+        }
+        if (next == NEXT_FRESH) {
+            x->fresh_only = 1;
+        }
+        else {
+            exchange_member_done(x, end == BACKEND_END_ANSWERED || end == BACKEND_END_OVERRIDE
+                                    || end == BACKEND_END_UNWANTED ? x->answer.status : 0);
+        }
+        if (next == NEXT_NONE) {
+            rc = exchange_status(x, end);
+        }
+        if (end > BACKEND_END_UPGRADED && end != BACKEND_END_CLIENT) {
+            exchange_log(x, end, next, rc);
+        }
+        if (next == NEXT_NONE) {
+            return rc;
+        }
+    }
+}

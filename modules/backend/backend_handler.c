@@ -1,0 +1,74 @@
+/* mod_proxy's hooks: which requests are ours, and their exchange.
+ *
+ * mod_proxy may call a scheme handler more than once for a request: after a 503
+ * with another member of a stock balancer, after a 502 of a ProxyRemote
+ * directly. All that may be tried was tried in the first call, so the others
+ * get its result. */
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+typedef struct {
+    proxy_balancer *balancer; /* of the first member; NULL: none */
+    backend_exchange_t *exchange;
+} handler_record_t;
+
+static handler_record_t *handler_record(request_rec *r)
+{
+    handler_record_t *record = ap_get_module_config(r->request_config, &usher_backend_module);
+
+    if (!record) {
+        record = apr_pcalloc(r->pool, sizeof(*record));
+        ap_set_module_config(r->request_config, &usher_backend_module, record);
+    }
+    return record;
+}
+
+/* Before the stock balancer replaces its URL by a member's: which one it is. */
+int backend_handler_pre_request(proxy_worker **worker, proxy_balancer **balancer,
+                                request_rec *r, proxy_server_conf *conf, char **url)
+{
+    if (!*balancer && !ap_cstr_casecmpn(*url, "balancer://", 11)) {
+        handler_record(r)->balancer = ap_proxy_get_balancer(r->pool, conf, *url, 1);
+    }
+    return DECLINED;
+}
+
+static int handler_serves(const char *url)
+{
+    return !ap_cstr_casecmpn(url, "http://", 7) || !ap_cstr_casecmpn(url, "ws://", 5);
+}
+
+int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
+                           char *url, const char *proxyhost, apr_port_t proxyport)
+{
+    const usher_picker_provider_t *cluster = backend_handler_cluster();
+    handler_record_t *record;
+    backend_exchange_t *x;
+    usher_picker_t *picker;
+
+    if (!backend_conf_is_on(r)) {
+        return DECLINED;
+    }
+    picker = cluster ? cluster->find(r, worker) : NULL;
+    if (!picker && !handler_serves(url)) {
+        return DECLINED;
+    }
+    record = handler_record(r);
+    if (record->exchange) {
+        return record->exchange->status;
+    }
+    x = apr_pcalloc(r->pool, sizeof(*x));
+    record->exchange = x;
+    x->r = r;
+    x->sconf = conf;
+    x->dconf = ap_get_module_config(r->per_dir_config, &proxy_module);
+    x->conf = backend_conf_of(r);
+    x->remote_host = proxyhost;
+    x->remote_port = proxyport;
+    x->picker = picker ? picker
+                       : backend_pick_stock(r, x->conf, worker, record->balancer, url);
+    x->status = backend_exchange_run(x);
+    backend_note_finish(x);
+    return x->status;
+}

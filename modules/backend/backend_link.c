@@ -1,0 +1,329 @@
+/* A connection to a backend: TCP or a unix socket, never blocking. Idle ones
+ * hang on their target; the last one used is the first to be used again, so
+ * that the others grow old and are closed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <apr_thread_cond.h>
+#include <apr_thread_mutex.h>
+
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+static void link_close_fd(backend_link_t *link)
+{
+    if (link->fd >= 0) {
+        close(link->fd);
+        link->fd = -1;
+    }
+}
+
+/* The target is told that a link is gone. */
+static void link_free(backend_link_t *link)
+{
+    backend_target_t *target = link->target;
+
+    link_close_fd(link);
+    free(link);
+    if (!target->transient) {
+        apr_thread_mutex_lock(target->mutex);
+        target->links_len--;
+        apr_thread_cond_signal(target->freed);
+        apr_thread_mutex_unlock(target->mutex);
+    }
+}
+
+void backend_link_close(backend_link_t *link)
+{
+    link_free(link);
+}
+
+/* Nothing may have come while it was idle: an end, or bytes that belong to no
+ * request of ours. */
+static int link_is_quiet(const backend_link_t *link)
+{
+    char byte;
+
+    return recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0
+           && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static int link_is_due(const backend_link_t *link, apr_time_t now)
+{
+    return (link->leave_at && now >= link->leave_at)
+           || (link->target->ttl > 0 && now - link->idle_since >= link->target->ttl);
+}
+
+/* Under the target's mutex. */
+static backend_link_t *link_pop(backend_target_t *target)
+{
+    backend_link_t *link = target->idle;
+
+    if (link) {
+        target->idle = link->next;
+        target->idle_len--;
+        link->next = NULL;
+    }
+    return link;
+}
+
+backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t idle_max)
+{
+    backend_link_t *link;
+    apr_time_t now;
+
+    if (target->transient) {
+        return NULL;
+    }
+    now = backend_now();
+    for (;;) {
+        apr_thread_mutex_lock(target->mutex);
+        link = target->idle && now - target->idle->idle_since <= idle_max
+                   ? link_pop(target) : NULL;
+        apr_thread_mutex_unlock(target->mutex);
+        if (!link) {
+            return NULL;
+        }
+        if (!link_is_due(link, now) && link_is_quiet(link)) {
+            return link;
+        }
+        link_free(link);
+    }
+}
+
+/* Under the target's mutex: whether there is room for one more. An idle link is
+ * closed for it where the limit is reached. */
+static backend_link_t *link_make_room(backend_target_t *target, int *room)
+{
+    *room = target->links_max <= 0 || target->links_len < target->links_max;
+    if (*room) {
+        return NULL;
+    }
+    *room = target->idle != NULL;
+    return link_pop(target);
+}
+
+backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max)
+{
+    backend_link_t *link = NULL;
+    apr_time_t until = 0;
+    int room = 1;
+
+    if (!target->transient) {
+        apr_thread_mutex_lock(target->mutex);
+        link = link_make_room(target, &room);
+        while (!room && wait_max > 0) {
+            apr_time_t now = backend_now();
+
+            until = until ? until : now + wait_max;
+            if (now >= until) {
+                break;
+            }
+            apr_thread_cond_timedwait(target->freed, target->mutex, until - now);
+            link = link_make_room(target, &room);
+        }
+        target->links_len += room && !link;
+        apr_thread_mutex_unlock(target->mutex);
+    }
+    if (!room) {
+        return NULL;
+    }
+    if (link) {
+        link_close_fd(link);
+        memset(link, 0, sizeof(*link));
+    }
+    else {
+        link = calloc(1, sizeof(*link));
+        if (!link) {
+            ap_abort_on_oom();
+        }
+    }
+    link->fd = -1;
+    link->target = target;
+    return link;
+}
+
+/* What may fail here does no harm. */
+static void link_options(backend_link_t *link, request_rec *r, int family,
+                         proxy_worker *worker)
+{
+    proxy_server_conf *conf = ap_get_module_config(r->server->module_config, &proxy_module);
+    int on = 1, size;
+
+    if (worker->s->recv_buffer_size > 0) {
+        size = (int)worker->s->recv_buffer_size;
+        setsockopt(link->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    }
+    if (family == AF_UNIX) {
+        return;
+    }
+    setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (worker->s->keepalive) {
+        setsockopt(link->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    }
+    if (conf->source_address_set && conf->source_address->family == family
+        && bind(link->fd, (struct sockaddr *)&conf->source_address->sa,
+                conf->source_address->salen) != 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, r, USHERLOGNO(2003)
+                      "ProxySourceAddress: this address cannot be used to connect to %s",
+                      link->target->name);
+    }
+}
+
+static socklen_t link_unix_address(struct sockaddr_un *sun, const char *path)
+{
+    apr_size_t len = strlen(path);
+
+    memset(sun, 0, sizeof(*sun));
+    sun->sun_family = AF_UNIX;
+    if (len >= sizeof(sun->sun_path)) {
+        return 0;
+    }
+    memcpy(sun->sun_path, path, len + 1);
+    return sizeof(*sun);
+}
+
+backend_io_e backend_link_connect(backend_link_t *link, request_rec *r,
+                                  const backend_address_t *address,
+                                  proxy_worker *worker, int *error)
+{
+    struct sockaddr_un sun;
+    const struct sockaddr *to;
+    socklen_t len;
+
+    link_close_fd(link);
+    if (link->target->uds_path) {
+        to = (const struct sockaddr *)&sun;
+        len = link_unix_address(&sun, link->target->uds_path);
+        if (!len) {
+            *error = ENAMETOOLONG;
+            return BACKEND_IO_FAILED;
+        }
+    }
+    else {
+        link->address = *address;
+        to = (const struct sockaddr *)&address->addr;
+        len = address->len;
+    }
+    link->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (link->fd < 0) {
+        *error = errno;
+        return BACKEND_IO_FAILED;
+    }
+    link_options(link, r, to->sa_family, worker);
+    if (connect(link->fd, to, len) == 0) {
+        return backend_link_connected(link, error);
+    }
+    *error = errno;
+    /* EAGAIN: a unix socket whose queue is full; the connect does not go on. */
+    return *error == EINPROGRESS || *error == EINTR ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
+}
+
+backend_io_e backend_link_connected(backend_link_t *link, int *error)
+{
+    struct sockaddr_storage local;
+    socklen_t len = sizeof(*error);
+
+    if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, error, &len) != 0) {
+        *error = errno;
+    }
+    if (*error) {
+        return BACKEND_IO_FAILED;
+    }
+    len = sizeof(local);
+    if (link->address.len && getsockname(link->fd, (struct sockaddr *)&local, &len) == 0) {
+        link->local_port = ntohs(local.ss_family == AF_INET6
+                                     ? ((struct sockaddr_in6 *)&local)->sin6_port
+                                     : ((struct sockaddr_in *)&local)->sin_port);
+    }
+    return BACKEND_IO_DONE;
+}
+
+backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
+                               int iov_len, apr_size_t *sent, int *error)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = iov_len };
+    ssize_t n;
+
+    do {
+        n = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    *sent = n > 0 ? (apr_size_t)n : 0;
+    if (n >= 0) {
+        return BACKEND_IO_DONE;
+    }
+    *error = errno;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
+}
+
+backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
+                               apr_size_t *len, int *error)
+{
+    ssize_t n;
+
+    do {
+        n = recv(link->fd, buf, size, MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    *len = n > 0 ? (apr_size_t)n : 0;
+    if (n > 0) {
+        return BACKEND_IO_DONE;
+    }
+    if (n == 0) {
+        return BACKEND_IO_EOF;
+    }
+    *error = errno;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
+}
+
+void backend_link_release(backend_link_t *link)
+{
+    backend_target_t *target = link->target;
+    int kept;
+
+    if (target->transient) {
+        link_free(link);
+        return;
+    }
+    link->idle_since = backend_now();
+    apr_thread_mutex_lock(target->mutex);
+    kept = target->idle_len < target->idle_max;
+    if (kept) {
+        link->next = target->idle;
+        target->idle = link;
+        target->idle_len++;
+        apr_thread_cond_signal(target->freed);
+    }
+    apr_thread_mutex_unlock(target->mutex);
+    if (!kept) {
+        link_free(link);
+    }
+}
+
+void backend_link_sweep(backend_target_t *target)
+{
+    backend_link_t *bad = NULL, *link, **at;
+    apr_time_t now = backend_now();
+
+    apr_thread_mutex_lock(target->mutex);
+    for (at = &target->idle; (link = *at) != NULL;) {
+        if (link_is_due(link, now) || !link_is_quiet(link)) {
+            *at = link->next;
+            target->idle_len--;
+            link->next = bad;
+            bad = link;
+        }
+        else {
+            at = &link->next;
+        }
+    }
+    apr_thread_mutex_unlock(target->mutex);
+    while ((link = bad) != NULL) {
+        bad = link->next;
+        link_free(link);
+    }
+}

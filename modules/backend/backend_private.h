@@ -1,0 +1,571 @@
+/**
+ * @file  backend_private.h
+ * @brief What the files of mod_usher_backend know of each other.
+ *
+ * backend_conf.c      directives
+ * backend_canon.c     the URL as it may be sent
+ * backend_handler.c   mod_proxy's hooks: which requests are ours
+ * backend_pick.c      the picker for plain workers and stock balancers
+ * backend_exchange.c  the attempt loop: members, replays, what the client gets
+ * backend_attempt.c   one attempt: connect, send, receive, without blocking
+ * backend_head.c      the head of the request that is sent
+ * backend_body.c      the client's body, and what is held of it
+ * backend_answer.c    the head of the answer, as the client gets it
+ * backend_relay.c     the body of the answer
+ * backend_client.c    the client's connection: is it still there?
+ * backend_tunnel.c    after 101 Switching Protocols
+ * backend_link.c      a connection to a backend
+ * backend_target.c    a backend server in this child: addresses, idle links
+ * backend_keeper.c    the thread that looks after the targets
+ * backend_note.c      what the log and the environment are told
+ *
+ * Threads: a request is worked on by one thread at a time, never assumed to
+ * be the same one. Targets are shared by all threads of a child, each under
+ * its own mutex. Nothing is shared between children here.
+ */
+#ifndef BACKEND_PRIVATE_H
+#define BACKEND_PRIVATE_H
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <httpd.h>
+#include <http_connection.h>
+#include <http_protocol.h>
+#include <mod_proxy.h>
+
+#include "usher_clock.h"
+#include "usher_conf.h"
+#include "usher_core.h"
+#include "usher_http1.h"
+#include "usher_picker.h"
+
+extern module AP_MODULE_DECLARE_DATA usher_backend_module;
+
+/* backend_conf.c */
+
+typedef enum { BACKEND_REPLAY_OFF, BACKEND_REPLAY_SAFE, BACKEND_REPLAY_IDEMPOTENT } backend_replay_e;
+typedef enum { BACKEND_FIN_GONE, BACKEND_FIN_HALFCLOSE, BACKEND_FIN_AUTO } backend_fin_e;
+
+/** Settings of a place in the configuration. Unset: USHER_UNSET; read them
+ * through the functions below, which know the defaults. Times in microseconds. */
+typedef struct backend_conf_t {
+    int on;
+    apr_interval_time_t connect_max;
+    apr_interval_time_t send_max;
+    apr_interval_time_t first_max;
+    apr_interval_time_t between_max;
+    apr_interval_time_t total_max; /**< 0: off */
+    apr_int64_t head_max;          /**< bytes */
+    apr_int64_t fields_max;
+    int replay;                    /**< backend_replay_e */
+    int client_fin;                /**< backend_fin_e */
+    apr_int64_t hold_memory;       /**< bytes of a body held for a replay */
+    apr_int64_t hold_file;
+    apr_int64_t budget_percent;
+    apr_interval_time_t budget_within;
+    apr_int64_t budget_least;
+    int rest;                      /**< whether members rest at all */
+    apr_int64_t rest_failures;
+    apr_interval_time_t rest_within;
+    apr_interval_time_t rest_time;
+    apr_interval_time_t rest_slowstart;
+    apr_int64_t rest_share;        /**< percent */
+} backend_conf_t;
+
+void *backend_conf_create(apr_pool_t *p, char *dir);
+void *backend_conf_merge(apr_pool_t *p, void *base, void *add);
+extern const command_rec backend_conf_cmds[];
+
+/**
+ * The settings for a request, with all defaults filled in.
+ * @return in r->pool
+ */
+const backend_conf_t *backend_conf_of(request_rec *r);
+
+/** Whether Usher serves this request (UsherBackend). */
+int backend_conf_is_on(request_rec *r);
+
+/* backend_canon.c */
+
+/** mod_proxy's canon_handler for http: and ws: URLs. */
+int backend_canon(request_rec *r, char *url);
+
+/* backend_target.c: a backend server, as this child knows it */
+
+#define BACKEND_ADDRESSES_MAX 8
+
+typedef struct backend_address_t {
+    struct sockaddr_storage addr;
+    socklen_t len;
+    /** Boot clock; until then it is tried after the others: it did not answer. */
+    apr_time_t dead_until;
+} backend_address_t;
+
+typedef struct backend_target_t backend_target_t;
+typedef struct backend_link_t backend_link_t;
+
+/**
+ * Where a link goes. Lives as long as the child, but for a transient one.
+ */
+struct backend_target_t {
+    /* What it was made of; does not change. */
+    const void *key;          /**< the worker */
+    unsigned char id[16];     /**< of a registered member, else zeros */
+    apr_uint32_t generation;
+    const char *name;         /**< "host:port" or the socket's path, for the log */
+    const char *host;
+    const char *uds_path;     /**< NULL: TCP */
+    apr_port_t port;
+    int transient;            /**< one request's own: nothing is kept */
+    int literal;              /**< an address, not a name: never looked up again */
+    int idle_max;             /**< links kept at most */
+    int links_max;            /**< links at most, in this child; 0: any number */
+    apr_interval_time_t ttl;  /**< of an idle link; 0: no limit */
+    apr_interval_time_t address_ttl;
+
+    void *mutex;              /**< apr_thread_mutex_t, guards what follows */
+    void *freed;              /**< apr_thread_cond_t: a link was given back */
+    void *resolved;           /**< apr_thread_cond_t: a lookup is over */
+    backend_address_t addresses[BACKEND_ADDRESSES_MAX];
+    int addresses_len;
+    apr_time_t looked_up_at;  /**< boot clock; 0: never */
+    unsigned int lookups;     /**< how many are over */
+    int wants_lookup;         /**< the keeper shall do it now */
+    backend_link_t *idle;     /**< the last one used first */
+    int idle_len;
+    int links_len;            /**< idle and busy */
+    backend_target_t *next;   /**< of all targets; the list only grows */
+};
+
+/** Per child: memory for targets, and the keeper. */
+void backend_target_child_init(apr_pool_t *pchild, server_rec *s);
+
+/**
+ * The target of a worker or member. Made at its first use.
+ * @param uds_path  NULL for TCP
+ * @param reusable  0: a transient target in r->pool
+ */
+backend_target_t *backend_target_get(request_rec *r, const usher_member_t *member,
+                                     const char *host, apr_port_t port,
+                                     const char *uds_path, int reusable);
+
+/** All targets of this child, newest first: for the keeper. */
+backend_target_t *backend_target_all(void);
+
+/**
+ * The addresses to connect to, best first. Looks the name up when that was
+ * never done, which may block.
+ * @param list  gets them
+ * @return how many; 0: the name is not known
+ */
+int backend_target_addresses(backend_target_t *target,
+                             backend_address_t list[BACKEND_ADDRESSES_MAX]);
+
+/** An address refused or did not answer: others are tried before it for a
+ * while, and the name is looked up again in the background. */
+void backend_target_address_failed(backend_target_t *target, const backend_address_t *address);
+
+/**
+ * Have the name looked up again because no address was good; waits for it a
+ * second at most.
+ * @return 1 when there may be new addresses
+ */
+int backend_target_refresh(backend_target_t *target);
+
+/** Whether the name shall be looked up now: the keeper asks. */
+int backend_target_lookup_is_due(backend_target_t *target);
+
+/** Look the name up now, and keep what comes of it; called by the keeper, and
+ * for the first request. Blocks. */
+void backend_target_lookup(backend_target_t *target);
+
+/* backend_link.c: a connection to a backend */
+
+struct backend_link_t {
+    int fd;
+    backend_target_t *target;
+    backend_address_t address; /**< where it goes; len 0 for a unix socket */
+    apr_port_t local_port;     /**< 0 for a unix socket */
+    unsigned int served;       /**< answers that came over it; 0: it is fresh */
+    apr_time_t idle_since;     /**< boot clock */
+    apr_time_t leave_at;       /**< boot clock: not to be used from then on; 0: never */
+    backend_link_t *next;      /**< in the target's list of idle ones */
+};
+
+/** What a link's function says of a transfer. */
+typedef enum {
+    BACKEND_IO_DONE,  /**< some bytes went */
+    BACKEND_IO_AGAIN, /**< wait for the descriptor */
+    BACKEND_IO_EOF,   /**< the backend closed in good order */
+    BACKEND_IO_FAILED /**< reset, or another error: *error */
+} backend_io_e;
+
+/**
+ * Take a kept link that is alive.
+ * @param idle_max  microseconds: only one that was used more recently
+ * @return NULL where there is none
+ */
+backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t idle_max);
+
+/**
+ * Make room for a new link of the target, under its limit.
+ * @param wait_max  microseconds to wait for one to be given back
+ * @return a link without a socket; NULL: the limit is reached
+ */
+backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max);
+
+/**
+ * Begin to connect. The link's socket is closed first where it has one.
+ * @param error  gets an errno when it failed
+ * @return DONE: connected; AGAIN: wait until it is writable, then ask
+ *         backend_link_connected(); FAILED
+ */
+backend_io_e backend_link_connect(backend_link_t *link, request_rec *r,
+                                  const backend_address_t *address,
+                                  proxy_worker *worker, int *error);
+
+/** How a connect that was waited for went: DONE or FAILED. */
+backend_io_e backend_link_connected(backend_link_t *link, int *error);
+
+backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
+                               int iov_len, apr_size_t *sent, int *error);
+backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
+                               apr_size_t *len, int *error);
+
+/** Give a link back, to be kept for the next request. It may be closed instead. */
+void backend_link_release(backend_link_t *link);
+
+/** Close a link. */
+void backend_link_close(backend_link_t *link);
+
+/** Close what is not good any more of a target's idle links: the keeper's. */
+void backend_link_sweep(backend_target_t *target);
+
+/* backend_keeper.c */
+
+/** Start the thread that closes idle links and looks names up. */
+void backend_keeper_child_init(apr_pool_t *pchild, server_rec *s);
+
+/** Have it look at the targets now. Any thread. */
+void backend_keeper_wake(void);
+
+/** After a call that may take long: does not return where the child has ended
+ * meanwhile, and only this thread is left of it. */
+void backend_keeper_outlived(void);
+
+/* The request */
+
+/** Who ended it and when: the letters of HAProxy's termination state. */
+typedef struct backend_state_t {
+    char who;   /**< '-', 'C', 'S', 'P', 'c', 's' */
+    char phase; /**< '-', 'R', 'C', 'H', 'D' */
+} backend_state_t;
+
+#define BACKEND_ATTEMPTS_MAX 16
+
+/** What is remembered of an attempt, for the log. Times in microseconds. */
+typedef struct backend_trace_t {
+    const char *member;
+    usher_outcome_e outcome;
+    apr_interval_time_t connect; /**< -1: did not come so far; so the others */
+    apr_interval_time_t send;
+    apr_interval_time_t first;
+    apr_interval_time_t body;
+} backend_trace_t;
+
+/** How the client's body is sent on. */
+typedef enum {
+    BACKEND_BODY_NONE,
+    BACKEND_BODY_LENGTH,
+    BACKEND_BODY_CHUNKED
+} backend_framing_e;
+
+/** The client's body. Offsets count its bytes from the first one. */
+typedef struct backend_body_t {
+    backend_framing_e framing;
+    apr_off_t length;         /**< with BACKEND_BODY_LENGTH: the bytes announced */
+    apr_off_t read;           /**< bytes that the client has sent so far */
+    unsigned int eos : 1;     /**< it has sent all */
+    unsigned int withheld : 1; /**< the client waits for 100 Continue */
+    unsigned int both : 1;    /**< it came with a length and a coding: close
+                               * the connection after it */
+    unsigned int gap : 1;     /**< bytes were sent on without being held: it
+                               * cannot be sent again */
+    /* What is held: the bytes up to held = mem_len + file_len. */
+    unsigned int keep : 1;    /**< go on holding what comes */
+    char *mem;
+    apr_size_t mem_len;
+    apr_size_t mem_size;
+    int file;                 /**< a descriptor; -1: none */
+    apr_off_t file_len;
+    /* What was read and is not held: lies in bb. */
+    apr_bucket_brigade *bb;
+} backend_body_t;
+
+/** Where the sending of an attempt is. */
+typedef enum {
+    BACKEND_SEND_HEAD,
+    BACKEND_SEND_AWAIT_100, /**< the body is withheld until the backend says so */
+    BACKEND_SEND_BODY,
+    BACKEND_SEND_DONE,
+    BACKEND_SEND_STOPPED    /**< not all was sent: the answer came early */
+} backend_send_e;
+
+/** Where the receiving is. */
+typedef enum {
+    BACKEND_RECV_HEAD,
+    BACKEND_RECV_BODY,
+    BACKEND_RECV_TRAILERS,
+    BACKEND_RECV_DONE
+} backend_recv_e;
+
+typedef enum {
+    BACKEND_ENDS_NOW,    /**< the answer has no body */
+    BACKEND_ENDS_LENGTH,
+    BACKEND_ENDS_CHUNKED,
+    BACKEND_ENDS_CLOSE
+} backend_ends_e;
+
+/** What came of an attempt. */
+typedef enum {
+    BACKEND_END_NONE,      /**< it goes on */
+    BACKEND_END_ANSWERED,  /**< the answer is with the client, whole */
+    BACKEND_END_OVERRIDE,  /**< httpd's own page shall take its place */
+    BACKEND_END_UPGRADED,  /**< became a tunnel, which is over */
+    BACKEND_END_NO_LINK,   /**< refused, unreachable or the like: nothing sent */
+    BACKEND_END_WITHHELD,  /**< cut or timed out before the body was asked for */
+    BACKEND_END_CUT,       /**< by the backend, before the answer's head was whole */
+    BACKEND_END_TIMEOUT,
+    BACKEND_END_MALFORMED,
+    BACKEND_END_UNWANTED,  /**< failonstatus= names its status; another member is
+                            * there */
+    BACKEND_END_CLIENT     /**< by the client: gone, too slow, or a bad body */
+} backend_end_e;
+
+/** One request from its arrival to its end. In r->pool. */
+typedef struct backend_exchange_t {
+    request_rec *r;
+    proxy_server_conf *sconf;
+    proxy_dir_conf *dconf;
+    const backend_conf_t *conf;
+    char *url;                /**< as mod_proxy gave it, for the first member */
+    const char *remote_host;  /**< of ProxyRemote; NULL: none */
+    apr_port_t remote_port;
+    const char *upgrade;      /**< the protocol asked for; NULL: none */
+    unsigned int force_1_0 : 1;
+    unsigned int replayable : 1; /**< by its method and the configuration */
+    apr_table_t *headers_out; /**< r's, as before the first answer; so these: */
+    int status_before;
+    const char *status_line_before;
+
+    usher_picker_t *picker;
+    usher_member_t member;
+    unsigned int has_member : 1; /**< and the picker awaits done() for it */
+    usher_member_t next_member; /**< chosen ahead, with has_next */
+    unsigned int has_next : 1;
+    usher_outcome_e outcome;  /**< of the member's last attempt */
+
+    backend_body_t body;
+    unsigned int deliveries;  /**< attempts of which bytes were sent */
+    unsigned int replays;
+
+    /* The attempt */
+    apr_uri_t uri;            /**< of this member */
+    backend_target_t *target;
+    backend_link_t *link;
+    unsigned int fresh_only : 1; /**< no kept link for the next attempt */
+    unsigned int reused : 1;  /**< the link was a kept one */
+    unsigned int link_close : 1; /**< not to be kept afterwards */
+    backend_address_t addresses[BACKEND_ADDRESSES_MAX];
+    backend_send_e sending;
+    backend_recv_e receiving;
+    struct iovec out[4];      /**< what is being sent */
+    int out_len;
+    int out_at;
+    char *head;               /**< of the request */
+    apr_size_t head_len;
+    apr_off_t body_at;        /**< body bytes put into out[] */
+    apr_off_t out_body;       /**< of these, from bb: released once sent */
+    char chunk_line[24];
+    char *file_buf;
+    unsigned int expects_100 : 1; /**< Expect: 100-continue was sent */
+    unsigned int last_chunk : 1;  /**< the end of the body is in out[] */
+    unsigned int something_sent : 1; /**< bytes went over the link */
+
+    char *in;                 /**< what came and is not yet understood */
+    apr_size_t in_len;
+    apr_size_t in_size;
+    usher_http1_head_t answer;
+    int interims;
+    backend_ends_e ends;
+    usher_http1_chunks_t chunks;
+    apr_off_t body_received;  /**< bytes of the answer's body, without framing */
+
+    /* The client */
+    unsigned int passed : 1;  /**< something of the answer went to it */
+    unsigned int unflushed : 1; /**< and may still lie in httpd's buffers */
+    unsigned int client_gone : 1;
+    unsigned int client_fin : 1; /**< half closed: not looked at any more */
+    unsigned int client_pipelined : 1; /**< there is more from it; wait for its end only */
+    int client_fd;            /**< -1: none to be polled (HTTP/2) */
+    unsigned int readable : 1; /**< the link has something, as far as is known */
+
+    /* Time: boot clock */
+    apr_time_t arrived_at;
+    apr_time_t began_at;      /**< of the attempt */
+    apr_time_t connected_at;
+    apr_time_t sent_at;       /**< the request's last byte */
+    apr_time_t first_at;      /**< the answer's first byte */
+    apr_time_t progress_at;   /**< when bytes went last, in either direction */
+    apr_time_t client_at;     /**< when the client's body is waited for; 0: it is not */
+    apr_time_t total_deadline; /**< 0: none */
+
+    /* For the log */
+    backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
+    int traces_len;
+    apr_off_t bytes_out;
+    apr_off_t bytes_in;
+    apr_off_t bytes_of_attempt; /**< received in the last one */
+    backend_state_t state;
+    const char *why;          /**< of the attempt's end, a phrase */
+    int status;               /**< what the handler returned; 0: not yet */
+} backend_exchange_t;
+
+/** Boot clock, microseconds. */
+static inline apr_time_t backend_now(void)
+{
+    return usher_clock_system()->boot_now();
+}
+
+/* backend_exchange.c */
+
+/**
+ * Carry a request to a member and the answer back: attempts until one is
+ * answered, or none may follow.
+ * @return what the scheme handler returns to mod_proxy
+ */
+int backend_exchange_run(backend_exchange_t *x);
+
+/**
+ * Whether an answer of this status shall rather come from another member
+ * (failonstatus=): that one is then chosen, and the budget is charged.
+ */
+int backend_exchange_wants_other(backend_exchange_t *x, int status);
+
+/** Done with the link: keep it for others where it is good, or close it.
+ * @param whole  the answer was read to its end */
+void backend_exchange_release(backend_exchange_t *x, int whole);
+
+/* backend_attempt.c */
+
+/** Do what can be done without waiting, wait, and again, until it is over. */
+backend_end_e backend_attempt_run(backend_exchange_t *x);
+
+/* backend_head.c */
+
+/** Make the head for this attempt's member.
+ * @return OK, or an HTTP status: the client's or the configuration's fault */
+int backend_head_make(backend_exchange_t *x);
+
+/* backend_body.c */
+
+/** Judge the request's framing, read the first bytes of its body.
+ * @return OK, or an HTTP status: the client's fault, or its end */
+int backend_body_begin(backend_exchange_t *x);
+
+/** What reading the client's body gave. */
+typedef enum {
+    BACKEND_BODY_DATA,  /**< iov tells the next piece */
+    BACKEND_BODY_WAIT,  /**< nothing just now */
+    BACKEND_BODY_END,   /**< all was told */
+    BACKEND_BODY_FAILED /**< the client's fault: *status */
+} backend_body_e;
+
+/** The next piece from x->body_at on. Does not block. */
+backend_body_e backend_body_next(backend_exchange_t *x, struct iovec *iov, int *status);
+
+/** The piece that backend_body_next() told was sent. */
+void backend_body_sent(backend_exchange_t *x);
+
+/** A connection is made: hold no more than a replay needs. */
+void backend_body_connected(backend_exchange_t *x);
+
+/** Whether all of it could be sent from its first byte again. */
+int backend_body_is_whole(const backend_exchange_t *x);
+
+/* backend_answer.c */
+
+/** Understand what x->answer tells: fill r, find how the body ends.
+ * @return NONE: the body follows; else how the attempt ended */
+backend_end_e backend_answer_final(backend_exchange_t *x);
+
+/** An interim (1xx) answer. */
+backend_end_e backend_answer_interim(backend_exchange_t *x);
+
+/** The client shall send its body now, if it waits to be asked. */
+void backend_answer_ask_body(backend_exchange_t *x);
+
+/** Trailers of n bytes at text. */
+void backend_answer_trailers(backend_exchange_t *x, const char *text, apr_size_t n);
+
+/* backend_relay.c */
+
+/** Read and pass on what there is of the body. */
+backend_end_e backend_relay_step(backend_exchange_t *x);
+
+/** Make the client see that the answer ends too soon. */
+void backend_relay_break(backend_exchange_t *x);
+
+/* backend_client.c */
+
+void backend_client_begin(backend_exchange_t *x);
+
+/** What to poll the client's descriptor for.
+ * @param wants_body  the sender waits for more of the request's body */
+short backend_client_events(const backend_exchange_t *x, int wants_body);
+
+/** The client's descriptor has something, or it is time to look.
+ * @return 1 when the client is gone */
+int backend_client_check(backend_exchange_t *x, short revents);
+
+/* backend_tunnel.c */
+
+/** Carry bytes both ways until one side ends. */
+backend_end_e backend_tunnel_run(backend_exchange_t *x);
+
+/* backend_pick.c */
+
+/** The picker for a worker that mod_proxy chose.
+ * @param balancer  NULL for a plain worker */
+usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
+                                   proxy_worker *worker, proxy_balancer *balancer,
+                                   const char *url);
+
+/* backend_note.c */
+
+/** Remember how the attempt went: x->outcome, and when. */
+void backend_note_attempt(backend_exchange_t *x, backend_end_e end);
+
+/** Leave notes and environment: at the end, once. */
+void backend_note_finish(backend_exchange_t *x);
+
+/** Log items: an optional function of mod_log_config. */
+void backend_note_pre_config(apr_pool_t *pconf);
+
+/* backend_handler.c */
+
+/** mod_proxy's pre_request hook: declines always. */
+int backend_handler_pre_request(proxy_worker **worker, proxy_balancer **balancer,
+                                request_rec *r, proxy_server_conf *conf, char **url);
+
+/** mod_proxy's scheme_handler hook for http, ws, and clusters. */
+int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
+                           char *url, const char *proxyhost, apr_port_t proxyport);
+
+/** The clusters' pickers; NULL: mod_usher_balancer is not loaded. */
+const usher_picker_provider_t *backend_handler_cluster(void);
+
+#endif /* BACKEND_PRIVATE_H */

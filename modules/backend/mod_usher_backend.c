@@ -1,0 +1,53 @@
+/* mod_usher_backend: carries requests to HTTP backends. Wires its parts into
+ * httpd; backend_private.h tells which file does what. */
+#include "backend_private.h"
+
+static const usher_core_t *core;
+static const usher_picker_provider_t *cluster;
+
+const usher_picker_provider_t *backend_handler_cluster(void)
+{
+    return cluster;
+}
+
+static int backend_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    backend_note_pre_config(pconf);
+    return OK;
+}
+
+static int backend_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                                server_rec *s)
+{
+    cluster = ap_lookup_provider(USHER_PICKER_GROUP, USHER_PICKER_NAME, USHER_PICKER_VERSION);
+    if (cluster && cluster->abi != USHER_PICKER_ABI) {
+        cluster = NULL; /* the core's own check tells that releases are mixed */
+    }
+    return usher_core_lookup(&core, "mod_usher_backend", s);
+}
+
+static void backend_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    backend_target_child_init(pchild, s);
+    backend_keeper_child_init(pchild, s);
+}
+
+static void backend_register_hooks(apr_pool_t *p)
+{
+    ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(backend_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    proxy_hook_canon_handler(backend_canon, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    proxy_hook_pre_request(backend_handler_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    proxy_hook_scheme_handler(backend_handler_scheme, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
+
+AP_DECLARE_MODULE(usher_backend) = {
+    STANDARD20_MODULE_STUFF,
+    backend_conf_create, /* per-directory config */
+    backend_conf_merge,
+    NULL,                /* per-server config */
+    NULL,
+    backend_conf_cmds,
+    backend_register_hooks
+};
