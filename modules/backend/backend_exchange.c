@@ -154,25 +154,32 @@ static exchange_next_e exchange_judge(backend_exchange_t *x, backend_end_e end)
 
 /* What the client gets */
 
-static void exchange_log(backend_exchange_t *x, backend_end_e end, exchange_next_e next, int status)
+static void exchange_log(backend_exchange_t *x, exchange_next_e next, int status)
 {
-    const char *then;
+    request_rec *r = x->r;
+    const char *url = x->member.url, *why = x->why ? x->why : "failed";
 
-    if (next != NEXT_NONE) {
-        then = next == NEXT_FRESH ? "the request goes on over a fresh connection"
-                                  : "the request goes on to another member";
+    if (next == NEXT_MEMBER) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2012)
+                      "%s: %s; the request (%s %s) goes on to another member", url, why,
+                      r->method, r->unparsed_uri);
+    }
+    else if (next == NEXT_FRESH) {
+        /* A kept connection was closed just then: nothing to look at. */
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2014)
+                      "%s: %s; the request (%s %s) goes on over a fresh connection", url, why,
+                      r->method, r->unparsed_uri);
+    }
+    else if (x->passed) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2015)
+                      "%s: %s; the client sees that its answer is cut (%s %s). Look at the "
+                      "log of that server", url, why, r->method, r->unparsed_uri);
     }
     else {
-        then = x->passed ? "the client sees that the answer is cut"
-                         : apr_psprintf(x->r->pool, "the client got %d", status);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2016)
+                      "%s: %s; the client got %d (%s %s). Look at that server and its log",
+                      url, why, status, r->method, r->unparsed_uri);
     }
-    /* A kept connection that was closed while idle is nothing to look at. */
-    ap_log_rerror(APLOG_MARK, next == NEXT_NONE ? APLOG_ERR
-                              : x->reused && next == NEXT_FRESH ? APLOG_INFO : APLOG_WARNING,
-                  0, x->r, USHERLOGNO(2012)
-                  "%s: %s; %s (%s %s)", x->member.url, x->why ? x->why : "failed", then,
-                  x->r->method, x->r->unparsed_uri);
-    (void)end;
 }
 
 /* The client is gone, or its request cannot be read to its end. */
@@ -337,7 +344,7 @@ int backend_exchange_run(backend_exchange_t *x)
             rc = exchange_status(x, end);
         }
         if (end > BACKEND_END_UPGRADED && end != BACKEND_END_CLIENT) {
-            exchange_log(x, end, next, rc);
+            exchange_log(x, next, rc);
         }
         if (next == NEXT_NONE) {
             return rc;

@@ -1,19 +1,42 @@
 /* The picker for what mod_proxy has chosen by itself: a plain worker, or a
- * member that a stock lbmethod found. When that one fails, the others of its
- * balancer follow: usable ones in the order of lbset, then hot spares and
- * standbys, then those that mod_proxy believes in error, as one of them may be
- * back. No status of mod_proxy's is changed here. */
+ * member that a stock lbmethod found.
+ *
+ * A member that rests gives its place to another one of its balancer. When the
+ * chosen one fails the others follow: usable ones in the order of lbset, then
+ * hot spares and standbys, then those that rest or that mod_proxy believes in
+ * error, as one of them may be back. No status of mod_proxy's is changed. */
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
 
+/* Ranks: the greater, the later. */
+#define RANK_SPARE    1
+#define RANK_STANDBY  2
+#define RANK_IN_ERROR 4
+#define RANK_RESTING  8
+
+/* A member that was handed out. */
+typedef struct {
+    proxy_worker *worker;
+    usher_member_rec_t *record; /* NULL: a plain worker, or no memory */
+    apr_int64_t began;          /* ms of the boot clock */
+} pick_try_t;
+
 typedef struct {
     proxy_worker *first;      /* mod_proxy's choice */
     proxy_balancer *balancer; /* NULL: a plain worker */
+    usher_cluster_rec_t *cluster; /* NULL: no memory */
+    const backend_conf_t *conf;
+    usher_health_params_t params;
     const char *url;          /* for the first one */
     const char *path;         /* what follows a worker's own URL; NULL: unknown */
-    apr_array_header_t *tried; /* of proxy_worker * */
+    apr_array_header_t *tries; /* of pick_try_t * */
 } pick_t;
+
+static apr_int64_t pick_now(void)
+{
+    return backend_now() / 1000;
+}
 
 /* What follows the worker's URL in the request's: "/path?query". */
 static const char *pick_path(const char *url, const proxy_worker *worker)
@@ -36,7 +59,7 @@ static const char *pick_path(const char *url, const proxy_worker *worker)
     return !len ? path : !strncmp(path, own, len) ? path + len : NULL;
 }
 
-/* The last resort has the highest rank; -1: never. */
+/* Where a member stands by mod_proxy's status; -1: it must not be used. */
 static int pick_rank(const proxy_worker *worker)
 {
     unsigned int status = worker->s->status;
@@ -47,26 +70,39 @@ static int pick_rank(const proxy_worker *worker)
             && ap_cstr_casecmp(worker->s->scheme, "ws") != 0)) {
         return -1;
     }
-    return (status & PROXY_WORKER_IN_ERROR ? 4 : 0)
-           + (status & PROXY_WORKER_HOT_STANDBY ? 2 : status & PROXY_WORKER_HOT_SPARE ? 1 : 0);
+    return (status & PROXY_WORKER_IN_ERROR ? RANK_IN_ERROR : 0)
+           + (status & PROXY_WORKER_HOT_STANDBY ? RANK_STANDBY
+              : status & PROXY_WORKER_HOT_SPARE ? RANK_SPARE : 0);
 }
 
 static int pick_was_tried(const pick_t *pick, const proxy_worker *worker)
 {
     int i;
 
-    for (i = 0; i < pick->tried->nelts; ++i) {
-        if (APR_ARRAY_IDX(pick->tried, i, const proxy_worker *) == worker) {
+    for (i = 0; i < pick->tries->nelts; ++i) {
+        if (APR_ARRAY_IDX(pick->tries, i, const pick_try_t *)->worker == worker) {
             return 1;
         }
     }
     return 0;
 }
 
-static proxy_worker *pick_other(const pick_t *pick)
+static usher_health_e pick_look(const pick_t *pick, const proxy_worker *worker, apr_int64_t now,
+                                unsigned int *share)
+{
+    const usher_member_rec_t *record = backend_record_member(pick->cluster, worker);
+
+    *share = USHER_HEALTH_SHARE;
+    return record ? usher_health_look(&record->health, now, &pick->params, share)
+                  : USHER_HEALTH_USABLE;
+}
+
+/* The best one that was not tried yet; *best_rank tells how good. */
+static proxy_worker *pick_other(const pick_t *pick, apr_int64_t now, int *best_rank)
 {
     proxy_worker *best = NULL;
-    int best_rank = 0, i;
+    unsigned int share;
+    int i;
 
     for (i = 0; i < pick->balancer->workers->nelts; ++i) {
         proxy_worker *worker = APR_ARRAY_IDX(pick->balancer->workers, i, proxy_worker *);
@@ -75,11 +111,14 @@ static proxy_worker *pick_other(const pick_t *pick)
         if (rank < 0 || pick_was_tried(pick, worker)) {
             continue;
         }
-        rank = rank * 1000 + worker->s->lbset;
-        if (!best || rank < best_rank
-            || (rank == best_rank && worker->s->lbstatus > best->s->lbstatus)) {
+        rank += pick_look(pick, worker, now, &share) != USHER_HEALTH_USABLE ? RANK_RESTING : 0;
+        if (!best || rank < *best_rank
+            || (rank == *best_rank
+                && (worker->s->lbset < best->s->lbset
+                    || (worker->s->lbset == best->s->lbset
+                        && worker->s->lbstatus > best->s->lbstatus)))) {
             best = worker;
-            best_rank = rank;
+            *best_rank = rank;
         }
     }
     return best;
@@ -92,11 +131,45 @@ static int pick_may_go_on(const pick_t *pick, request_rec *r)
 
     return s && pick->path
            && !(s->sticky_force && apr_table_get(r->notes, "session-route"))
-           && !(s->max_attempts_set && pick->tried->nelts > s->max_attempts);
+           && !(s->max_attempts_set && pick->tries->nelts > s->max_attempts);
 }
 
-static void pick_tell(const pick_t *pick, request_rec *r, const proxy_worker *worker)
+/* mod_proxy's choice, or another one in its place while it rests or has not its
+ * whole share yet. */
+static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t now)
 {
+    usher_member_rec_t *record;
+    proxy_worker *other;
+    unsigned int share;
+    int rank;
+
+    if (!pick->balancer || !pick->cluster || !pick_may_go_on(pick, r)) {
+        return pick->first;
+    }
+    record = backend_record_member(pick->cluster, pick->first);
+    switch (record ? usher_health_verdict(&record->health, now, &pick->params, &share)
+                   : USHER_HEALTH_VERDICT_PROBE) {
+    case USHER_HEALTH_VERDICT_PROBE:
+        return pick->first;
+    case USHER_HEALTH_VERDICT_USABLE:
+        if (share == USHER_HEALTH_SHARE
+            || (apr_uint32_t)(backend_now() * 2654435761u) >> 22 < share) {
+            return pick->first;
+        }
+        break;
+    default:
+        break;
+    }
+    APR_ARRAY_PUSH(pick->tries, pick_try_t *) = &(pick_try_t){ .worker = pick->first };
+    other = pick_other(pick, now, &rank);
+    apr_array_pop(pick->tries);
+    return other && rank < RANK_IN_ERROR ? other : pick->first;
+}
+
+/* In place of mod_proxy's choice. */
+static void pick_tell(const pick_t *pick, request_rec *r, proxy_worker *worker)
+{
+    worker->s->elected++;
     apr_table_setn(r->subprocess_env, "BALANCER_WORKER_NAME", worker->s->name_ex);
     apr_table_setn(r->subprocess_env, "BALANCER_WORKER_ROUTE", worker->s->route);
     if (*pick->balancer->s->sticky) {
@@ -107,46 +180,138 @@ static void pick_tell(const pick_t *pick, request_rec *r, const proxy_worker *wo
 static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *member)
 {
     pick_t *pick = picker->data;
+    apr_int64_t now = pick_now();
     proxy_worker *worker = NULL;
+    pick_try_t *try;
+    int rank;
 
-    if (!pick->tried->nelts) {
-        worker = pick->first;
-        member->url = pick->url;
+    if (!pick->tries->nelts) {
+        worker = pick_first(pick, r, now);
     }
-    else if (pick_may_go_on(pick, r) && (worker = pick_other(pick))) {
-        worker->s->elected++;
-        pick_tell(pick, r, worker);
-        member->url = apr_pstrcat(r->pool, worker->s->name_ex, pick->path, NULL);
+    else if (pick_may_go_on(pick, r)) {
+        worker = pick_other(pick, now, &rank);
     }
     if (!worker) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    APR_ARRAY_PUSH(pick->tried, proxy_worker *) = worker;
+    try = apr_pcalloc(r->pool, sizeof(*try));
+    try->worker = worker;
+    try->began = now;
+    try->record = pick->balancer ? backend_record_member(pick->cluster, worker) : NULL;
+    APR_ARRAY_PUSH(pick->tries, pick_try_t *) = try;
     member->worker = worker;
+    member->data = try;
+    member->url = pick->url;
+    if (worker != pick->first) {
+        pick_tell(pick, r, worker);
+        member->url = apr_pstrcat(r->pool, worker->s->name_ex, pick->path, NULL);
+    }
     return OK;
+}
+
+/* How it went */
+
+static int pick_is_failure(usher_picker_t *picker, request_rec *r, int status)
+{
+    const pick_t *pick = picker->data;
+    const apr_array_header_t *statuses = pick->balancer ? pick->balancer->errstatuses : NULL;
+    int i;
+
+    for (i = 0; statuses && i < statuses->nelts; ++i) {
+        if (APR_ARRAY_IDX(statuses, i, int) == status) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether so few others rest that this one may, too. */
+static int pick_may_rest(const pick_t *pick, const proxy_worker *worker, apr_int64_t now)
+{
+    apr_uint32_t others = 0;
+    unsigned int share;
+    int i;
+
+    for (i = 0; i < pick->balancer->workers->nelts; ++i) {
+        const proxy_worker *other = APR_ARRAY_IDX(pick->balancer->workers, i, proxy_worker *);
+
+        others += other != worker && pick_look(pick, other, now, &share) != USHER_HEALTH_USABLE;
+    }
+    return usher_health_may_rest((apr_uint32_t)pick->balancer->workers->nelts, others,
+                                 &pick->params);
+}
+
+static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *try, int hard)
+{
+    apr_int64_t now = pick_now();
+
+    atomic_fetch_add_explicit(&try->record->failed, 1, memory_order_relaxed);
+    if (pick->params.failures
+        && usher_health_failed(&try->record->health, try->began, now, &pick->params, hard,
+                               pick_may_rest(pick, try->worker, now))) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2017)
+                      "%s: member %s gets no requests for %u ms: %s (UsherBackendRest)",
+                      pick->balancer->s->name, try->worker->s->name_ex, pick->params.rest,
+                      hard ? "no connection could be made"
+                           : "it failed too often within a short time");
+    }
 }
 
 static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member_t *member,
                       usher_outcome_e outcome, int status)
 {
+    const pick_t *pick = picker->data;
+    const pick_try_t *try = member->data;
+
+    if (!try->record) {
+        return;
+    }
+    switch (outcome) {
+    case USHER_OUTCOME_OK:
+        if (pick_is_failure(picker, r, status)) {
+            pick_failed(pick, r, try, 0);
+        }
+        else if (usher_health_ok(&try->record->health, try->began, pick_now(), &pick->params)) {
+            ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(2018)
+                          "%s: member %s is back", pick->balancer->s->name,
+                          try->worker->s->name_ex);
+        }
+        break;
+    case USHER_OUTCOME_REFUSED:
+    case USHER_OUTCOME_UNREACHABLE:
+        pick_failed(pick, r, try, 1);
+        break;
+    case USHER_OUTCOME_CUT:
+    case USHER_OUTCOME_TIMEOUT:
+    case USHER_OUTCOME_MALFORMED:
+        pick_failed(pick, r, try, 0);
+        break;
+    default:
+        usher_health_unknown(&try->record->health, try->began, pick_now(), &pick->params);
+    }
 }
 
 static int pick_may_replay(usher_picker_t *picker, request_rec *r)
 {
-    return 1;
+    const pick_t *pick = picker->data;
+    const backend_conf_t *conf = pick->conf;
+
+    return !pick->cluster
+           || usher_budget_take(&pick->cluster->budget, pick_now(),
+                                (unsigned int)conf->budget_percent,
+                                (unsigned int)apr_time_sec(conf->budget_within),
+                                (unsigned int)conf->budget_least);
 }
 
-static int pick_is_failure(usher_picker_t *picker, request_rec *r, int status)
+static void pick_params(pick_t *pick)
 {
-    const pick_t *pick = picker->data;
-    int i;
+    const backend_conf_t *conf = pick->conf;
 
-    for (i = 0; pick->balancer && i < pick->balancer->errstatuses->nelts; ++i) {
-        if (APR_ARRAY_IDX(pick->balancer->errstatuses, i, int) == status) {
-            return 1;
-        }
-    }
-    return 0;
+    pick->params.failures = conf->rest ? (apr_uint32_t)conf->rest_failures : 0;
+    pick->params.within = (apr_uint32_t)apr_time_as_msec(conf->rest_within);
+    pick->params.rest = (apr_uint32_t)apr_time_as_msec(conf->rest_time);
+    pick->params.slowstart = (apr_uint32_t)apr_time_as_msec(conf->rest_slowstart);
+    pick->params.share = (apr_uint32_t)conf->rest_share;
 }
 
 usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
@@ -158,9 +323,15 @@ usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
 
     pick->first = worker;
     pick->balancer = balancer;
+    pick->conf = conf;
+    pick_params(pick);
     pick->url = url;
     pick->path = balancer ? pick_path(url, worker) : NULL;
-    pick->tried = apr_array_make(r->pool, 4, sizeof(proxy_worker *));
+    pick->tries = apr_array_make(r->pool, 2, sizeof(pick_try_t *));
+    pick->cluster = backend_record_cluster(r, balancer, worker);
+    if (pick->cluster) {
+        usher_budget_request(&pick->cluster->budget, pick_now());
+    }
     picker->next = pick_next;
     picker->done = pick_done;
     picker->may_replay = pick_may_replay;

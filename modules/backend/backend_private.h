@@ -17,6 +17,7 @@
  * backend_link.c      a connection to a backend
  * backend_target.c    a backend server in this child: addresses, idle links
  * backend_keeper.c    the thread that looks after the targets
+ * backend_record.c    the registry's records of balancers and workers
  * backend_note.c      what the log and the environment are told
  *
  * Threads: a request is worked on by one thread at a time, never assumed to
@@ -137,7 +138,9 @@ struct backend_target_t {
     backend_link_t *idle;     /**< the last one used first */
     int idle_len;
     int links_len;            /**< idle and busy */
-    backend_target_t *next;   /**< of all targets; the list only grows */
+    /* Lists that only grow, once it is in them. */
+    backend_target_t *next;   /**< of all targets */
+    backend_target_t *next_of_bucket;
 };
 
 /** Per child: memory for targets, and the keeper. */
@@ -543,6 +546,22 @@ backend_end_e backend_tunnel_run(backend_exchange_t *x);
 usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
                                    proxy_worker *worker, proxy_balancer *balancer,
                                    const char *url);
+
+/* backend_record.c */
+
+/** Per child. @param core  as found in check_config */
+void backend_record_child_init(apr_pool_t *pchild, const usher_core_t *core);
+
+/**
+ * The record of a balancer, or of a plain worker where that is NULL.
+ * @return NULL where there is none
+ */
+usher_cluster_rec_t *backend_record_cluster(request_rec *r, const proxy_balancer *balancer,
+                                            const proxy_worker *worker);
+
+/** The record of a balancer's member. @return NULL where there is none */
+usher_member_rec_t *backend_record_member(const usher_cluster_rec_t *cluster,
+                                          const proxy_worker *worker);
 
 /* backend_note.c */
 

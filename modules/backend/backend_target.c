@@ -21,14 +21,22 @@ APLOG_USE_MODULE(usher_backend);
 /* How long a request waits for a lookup that may save it. */
 #define REFRESH_WAIT APR_USEC_PER_SEC
 
+#define BUCKETS 256
+
 static backend_target_t *_Atomic targets; /* newest first */
+static backend_target_t *_Atomic buckets[BUCKETS]; /* the same, by their key */
 static apr_thread_mutex_t *list_mutex;
 /* Of targets and their mutexes; used under list_mutex only. */
 static apr_pool_t *target_pool;
 
 void backend_target_child_init(apr_pool_t *pchild, server_rec *s)
 {
+    int i;
+
     targets = NULL;
+    for (i = 0; i < BUCKETS; ++i) {
+        buckets[i] = NULL;
+    }
     apr_pool_create(&target_pool, pchild);
     apr_pool_tag(target_pool, "usher_backend_targets");
     apr_thread_mutex_create(&list_mutex, APR_THREAD_MUTEX_DEFAULT, target_pool);
@@ -49,12 +57,17 @@ static int target_is(const backend_target_t *target, const usher_member_t *membe
                         : !target->uds_path);
 }
 
+static unsigned int target_bucket(const usher_member_t *member)
+{
+    return (unsigned int)(((apr_uintptr_t)member->worker >> 6) + member->id[0]) % BUCKETS;
+}
+
 static backend_target_t *target_find(const usher_member_t *member, const char *host,
                                      apr_port_t port, const char *uds_path)
 {
     backend_target_t *target;
 
-    for (target = targets; target; target = target->next) {
+    for (target = buckets[target_bucket(member)]; target; target = target->next_of_bucket) {
         if (target_is(target, member, host, port, uds_path)) {
             return target;
         }
@@ -118,6 +131,8 @@ backend_target_t *backend_target_get(request_rec *r, const usher_member_t *membe
         target->resolved = resolved;
         target->next = targets;
         targets = target;
+        target->next_of_bucket = buckets[target_bucket(member)];
+        buckets[target_bucket(member)] = target;
     }
     apr_thread_mutex_unlock(list_mutex);
     return target;

@@ -10,6 +10,11 @@ const usher_picker_provider_t *backend_handler_cluster(void)
     return cluster;
 }
 
+static int usher_backend_serves(request_rec *r)
+{
+    return backend_conf_is_on(r);
+}
+
 static int backend_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     backend_note_pre_config(pconf);
@@ -28,12 +33,14 @@ static int backend_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t 
 
 static void backend_child_init(apr_pool_t *pchild, server_rec *s)
 {
+    backend_record_child_init(pchild, core);
     backend_target_child_init(pchild, s);
     backend_keeper_child_init(pchild, s);
 }
 
 static void backend_register_hooks(apr_pool_t *p)
 {
+    APR_REGISTER_OPTIONAL_FN(usher_backend_serves);
     ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(backend_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
