@@ -94,6 +94,10 @@ struct usher_picker_t {
      * (failonstatus=), and should rather come from another one. May be NULL.
      */
     int (*is_failure)(usher_picker_t *picker, request_rec *r, int status);
+    /** How members rest (UsherBackendRest), and how much may be replayed
+     * (UsherReplayBudget): set by the handler before its first next(). */
+    usher_health_params_t rest;
+    usher_replay_budget_t budget;
     void *data; /**< the picker's own */
 };
 

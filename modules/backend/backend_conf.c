@@ -84,6 +84,18 @@ const backend_conf_t *backend_conf_of(request_rec *r)
                               ap_get_module_config(r->per_dir_config, &usher_backend_module));
 }
 
+void backend_conf_picker(const backend_conf_t *conf, usher_picker_t *picker)
+{
+    picker->rest.failures = conf->rest ? (apr_uint32_t)conf->rest_failures : 0;
+    picker->rest.within = (apr_uint32_t)apr_time_as_msec(conf->rest_within);
+    picker->rest.rest = (apr_uint32_t)apr_time_as_msec(conf->rest_time);
+    picker->rest.slowstart = (apr_uint32_t)apr_time_as_msec(conf->rest_slowstart);
+    picker->rest.share = (apr_uint32_t)conf->rest_share;
+    picker->budget.percent = (unsigned int)conf->budget_percent;
+    picker->budget.window = (unsigned int)apr_time_sec(conf->budget_within);
+    picker->budget.least = (unsigned int)conf->budget_least;
+}
+
 /* Directives that take key=value */
 
 typedef enum { KEY_DURATION, KEY_SIZE, KEY_NUMBER } conf_kind_e;

@@ -66,8 +66,8 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
     x->conf = backend_conf_of(r);
     x->remote_host = proxyhost;
     x->remote_port = proxyport;
-    x->picker = picker ? picker
-                       : backend_pick_stock(r, x->conf, worker, record->balancer, url);
+    x->picker = picker ? picker : backend_pick_stock(r, worker, record->balancer, url);
+    backend_conf_picker(x->conf, x->picker);
     x->status = backend_exchange_run(x);
     backend_note_finish(x);
     return x->status;

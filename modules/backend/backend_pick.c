@@ -26,8 +26,7 @@ typedef struct {
     proxy_worker *first;      /* mod_proxy's choice */
     proxy_balancer *balancer; /* NULL: a plain worker */
     usher_cluster_rec_t *cluster; /* NULL: no memory */
-    const backend_conf_t *conf;
-    usher_health_params_t params;
+    usher_picker_t picker;
     const char *url;          /* for the first one */
     const char *path;         /* what follows a worker's own URL; NULL: unknown */
     apr_array_header_t *tries; /* of pick_try_t * */
@@ -93,7 +92,7 @@ static usher_health_e pick_look(const pick_t *pick, const proxy_worker *worker, 
     const usher_member_rec_t *record = backend_record_member(pick->cluster, worker);
 
     *share = USHER_HEALTH_SHARE;
-    return record ? usher_health_look(&record->health, now, &pick->params, share)
+    return record ? usher_health_look(&record->health, now, &pick->picker.rest, share)
                   : USHER_HEALTH_USABLE;
 }
 
@@ -147,7 +146,7 @@ static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t 
         return pick->first;
     }
     record = backend_record_member(pick->cluster, pick->first);
-    switch (record ? usher_health_verdict(&record->health, now, &pick->params, &share)
+    switch (record ? usher_health_verdict(&record->health, now, &pick->picker.rest, &share)
                    : USHER_HEALTH_VERDICT_PROBE) {
     case USHER_HEALTH_VERDICT_PROBE:
         return pick->first;
@@ -238,7 +237,7 @@ static int pick_may_rest(const pick_t *pick, const proxy_worker *worker, apr_int
         others += other != worker && pick_look(pick, other, now, &share) != USHER_HEALTH_USABLE;
     }
     return usher_health_may_rest((apr_uint32_t)pick->balancer->workers->nelts, others,
-                                 &pick->params);
+                                 &pick->picker.rest);
 }
 
 static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *try, int hard)
@@ -246,12 +245,12 @@ static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *tr
     apr_int64_t now = pick_now();
 
     atomic_fetch_add_explicit(&try->record->failed, 1, memory_order_relaxed);
-    if (pick->params.failures
-        && usher_health_failed(&try->record->health, try->began, now, &pick->params, hard,
+    if (pick->picker.rest.failures
+        && usher_health_failed(&try->record->health, try->began, now, &pick->picker.rest, hard,
                                pick_may_rest(pick, try->worker, now))) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2017)
                       "%s: member %s gets no requests for %u ms: %s (UsherBackendRest)",
-                      pick->balancer->s->name, try->worker->s->name_ex, pick->params.rest,
+                      pick->balancer->s->name, try->worker->s->name_ex, pick->picker.rest.rest,
                       hard ? "no connection could be made"
                            : "it failed too often within a short time");
     }
@@ -263,7 +262,7 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
     const pick_t *pick = picker->data;
     const pick_try_t *try = member->data;
 
-    if (!try->record) {
+    if (!try->record || try->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
         return;
     }
     switch (outcome) {
@@ -271,7 +270,7 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
         if (pick_is_failure(picker, r, status)) {
             pick_failed(pick, r, try, 0);
         }
-        else if (usher_health_ok(&try->record->health, try->began, pick_now(), &pick->params)) {
+        else if (usher_health_ok(&try->record->health, try->began, pick_now(), &pick->picker.rest)) {
             ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(2018)
                           "%s: member %s is back", pick->balancer->s->name,
                           try->worker->s->name_ex);
@@ -287,44 +286,26 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
         pick_failed(pick, r, try, 0);
         break;
     default:
-        usher_health_unknown(&try->record->health, try->began, pick_now(), &pick->params);
+        usher_health_unknown(&try->record->health, try->began, pick_now(), &pick->picker.rest);
     }
 }
 
 static int pick_may_replay(usher_picker_t *picker, request_rec *r)
 {
     const pick_t *pick = picker->data;
-    const backend_conf_t *conf = pick->conf;
 
     return !pick->cluster
-           || usher_budget_take(&pick->cluster->budget, pick_now(),
-                                (unsigned int)conf->budget_percent,
-                                (unsigned int)apr_time_sec(conf->budget_within),
-                                (unsigned int)conf->budget_least);
+           || usher_budget_take(&pick->cluster->budget, pick_now(), picker->budget.percent,
+                                picker->budget.window, picker->budget.least);
 }
 
-static void pick_params(pick_t *pick)
+usher_picker_t *backend_pick_stock(request_rec *r, proxy_worker *worker,
+                                   proxy_balancer *balancer, const char *url)
 {
-    const backend_conf_t *conf = pick->conf;
-
-    pick->params.failures = conf->rest ? (apr_uint32_t)conf->rest_failures : 0;
-    pick->params.within = (apr_uint32_t)apr_time_as_msec(conf->rest_within);
-    pick->params.rest = (apr_uint32_t)apr_time_as_msec(conf->rest_time);
-    pick->params.slowstart = (apr_uint32_t)apr_time_as_msec(conf->rest_slowstart);
-    pick->params.share = (apr_uint32_t)conf->rest_share;
-}
-
-usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
-                                   proxy_worker *worker, proxy_balancer *balancer,
-                                   const char *url)
-{
-    usher_picker_t *picker = apr_pcalloc(r->pool, sizeof(*picker));
     pick_t *pick = apr_pcalloc(r->pool, sizeof(*pick));
 
     pick->first = worker;
     pick->balancer = balancer;
-    pick->conf = conf;
-    pick_params(pick);
     pick->url = url;
     pick->path = balancer ? pick_path(url, worker) : NULL;
     pick->tries = apr_array_make(r->pool, 2, sizeof(pick_try_t *));
@@ -332,10 +313,10 @@ usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
     if (pick->cluster) {
         usher_budget_request(&pick->cluster->budget, pick_now());
     }
-    picker->next = pick_next;
-    picker->done = pick_done;
-    picker->may_replay = pick_may_replay;
-    picker->is_failure = pick_is_failure;
-    picker->data = pick;
-    return picker;
+    pick->picker.next = pick_next;
+    pick->picker.done = pick_done;
+    pick->picker.may_replay = pick_may_replay;
+    pick->picker.is_failure = pick_is_failure;
+    pick->picker.data = pick;
+    return &pick->picker;
 }

@@ -86,6 +86,9 @@ extern const command_rec backend_conf_cmds[];
  */
 const backend_conf_t *backend_conf_of(request_rec *r);
 
+/** Tell a picker what the directives say. */
+void backend_conf_picker(const backend_conf_t *conf, usher_picker_t *picker);
+
 /** Whether Usher serves this request (UsherBackend). */
 int backend_conf_is_on(request_rec *r);
 
@@ -543,9 +546,8 @@ backend_end_e backend_tunnel_run(backend_exchange_t *x);
 
 /** The picker for a worker that mod_proxy chose.
  * @param balancer  NULL for a plain worker */
-usher_picker_t *backend_pick_stock(request_rec *r, const backend_conf_t *conf,
-                                   proxy_worker *worker, proxy_balancer *balancer,
-                                   const char *url);
+usher_picker_t *backend_pick_stock(request_rec *r, proxy_worker *worker,
+                                   proxy_balancer *balancer, const char *url);
 
 /* backend_record.c */
 

@@ -254,9 +254,6 @@ int backend_target_addresses(backend_target_t *target,
                 list[n++] = target->addresses[i];
             }
         }
-        if (target->addresses_len <= 1) {
-            break; /* nothing to choose */
-        }
     }
     target_unlock(target);
     return n;
