@@ -58,13 +58,19 @@ static const char *pick_path(const char *url, const proxy_worker *worker)
     return !len ? path : !strncmp(path, own, len) ? path + len : NULL;
 }
 
+/* Taken out by the administrator, or by a health check. */
+static int pick_is_off(const proxy_worker *worker)
+{
+    return (worker->s->status & (PROXY_WORKER_IN_SHUTDOWN | PROXY_WORKER_DISABLED
+                                 | PROXY_WORKER_STOPPED | PROXY_WORKER_HC_FAIL)) != 0;
+}
+
 /* Where a member stands by mod_proxy's status; -1: it must not be used. */
 static int pick_rank(const proxy_worker *worker)
 {
     unsigned int status = worker->s->status;
 
-    if (status & (PROXY_WORKER_IN_SHUTDOWN | PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED
-                  | PROXY_WORKER_HC_FAIL | PROXY_WORKER_DRAIN)
+    if (pick_is_off(worker) || status & PROXY_WORKER_DRAIN
         || (ap_cstr_casecmp(worker->s->scheme, "http") != 0
             && ap_cstr_casecmp(worker->s->scheme, "ws") != 0)) {
         return -1;
@@ -185,7 +191,7 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     int rank;
 
     if (!pick->tries->nelts) {
-        worker = pick_first(pick, r, now);
+        worker = pick_is_off(pick->first) ? NULL : pick_first(pick, r, now);
     }
     else if (pick_may_go_on(pick, r)) {
         worker = pick_other(pick, now, &rank);
