@@ -157,28 +157,28 @@ static exchange_next_e exchange_judge(backend_exchange_t *x, backend_end_e end)
 static void exchange_log(backend_exchange_t *x, exchange_next_e next, int status)
 {
     request_rec *r = x->r;
-    const char *url = x->member.url, *why = x->why ? x->why : "failed";
+    const char *member = backend_note_member(x), *why = x->why ? x->why : "failed";
 
     if (next == NEXT_MEMBER) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2012)
-                      "%s: %s; the request (%s %s) goes on to another member", url, why,
+                      "%s: %s; the request (%s %s) goes on to another member", member, why,
                       r->method, r->unparsed_uri);
     }
     else if (next == NEXT_FRESH) {
         /* A kept connection was closed just then: nothing to look at. */
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2014)
-                      "%s: %s; the request (%s %s) goes on over a fresh connection", url, why,
+                      "%s: %s; the request (%s %s) goes on over a fresh connection", member, why,
                       r->method, r->unparsed_uri);
     }
     else if (x->passed) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2015)
                       "%s: %s; the client sees that its answer is cut (%s %s). Look at the "
-                      "log of that server", url, why, r->method, r->unparsed_uri);
+                      "log of that server", member, why, r->method, r->unparsed_uri);
     }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2016)
                       "%s: %s; the client got %d (%s %s). Look at that server and its log",
-                      url, why, status, r->method, r->unparsed_uri);
+                      member, why, status, r->method, r->unparsed_uri);
     }
 }
 

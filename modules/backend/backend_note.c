@@ -41,12 +41,14 @@ static apr_interval_time_t note_span(apr_time_t from, apr_time_t to)
 }
 
 /* Without the path: that is in the request line. */
-static const char *note_member(const backend_exchange_t *x)
+const char *backend_note_member(const backend_exchange_t *x)
 {
     const char *url = x->member.url, *end = ap_strstr_c(url, "://");
+    const char *uds_path = x->target ? x->target->uds_path : NULL;
 
     end = end ? ap_strchr_c(end + 3, '/') : NULL;
-    return end ? apr_pstrmemdup(x->r->pool, url, end - url) : url;
+    url = end ? apr_pstrmemdup(x->r->pool, url, end - url) : url;
+    return uds_path ? apr_pstrcat(x->r->pool, "unix:", uds_path, "|", url, NULL) : url;
 }
 
 void backend_note_attempt(backend_exchange_t *x, backend_end_e end)
@@ -60,7 +62,7 @@ void backend_note_attempt(backend_exchange_t *x, backend_end_e end)
         return;
     }
     trace = &x->traces[x->traces_len++];
-    trace->member = note_member(x);
+    trace->member = backend_note_member(x);
     trace->outcome = x->outcome;
     trace->connect = linked ? x->reused ? 0 : note_span(x->began_at, x->connected_at) : -1;
     trace->send = linked ? note_span(x->connected_at, x->sent_at) : -1;

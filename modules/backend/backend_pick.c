@@ -148,7 +148,13 @@ static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t 
     unsigned int share;
     int rank;
 
-    if (!pick->balancer || !pick->cluster || !pick_may_go_on(pick, r)) {
+    if (!pick->balancer && pick_is_off(pick->first)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2019)
+                      "%s is switched off (status=D or S, or a failed health check): the "
+                      "client got 503", pick->first->s->name_ex);
+        return NULL;
+    }
+    if (!pick->cluster || !pick_may_go_on(pick, r)) {
         return pick->first;
     }
     record = backend_record_member(pick->cluster, pick->first);
@@ -191,7 +197,7 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     int rank;
 
     if (!pick->tries->nelts) {
-        worker = pick_is_off(pick->first) ? NULL : pick_first(pick, r, now);
+        worker = pick_first(pick, r, now);
     }
     else if (pick_may_go_on(pick, r)) {
         worker = pick_other(pick, now, &rank);

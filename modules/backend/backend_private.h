@@ -570,6 +570,9 @@ usher_member_rec_t *backend_record_member(const usher_cluster_rec_t *cluster,
 /** Remember how the attempt went: x->outcome, and when. */
 void backend_note_attempt(backend_exchange_t *x, backend_end_e end);
 
+/** The member as the log names it: its URL without a path. In r->pool. */
+const char *backend_note_member(const backend_exchange_t *x);
+
 /** Leave notes and environment: at the end, once. */
 void backend_note_finish(backend_exchange_t *x);
 
