@@ -1,0 +1,230 @@
+/* The choice of a member: which ones may have the request (status word, health,
+ * lbset, spares and standbys), and whose turn it is among those.
+ *
+ * Turns are smooth weighted round robin: each candidate's turn grows by its
+ * weight, who is furthest gets the request and goes back by the sum of the
+ * weights. The turns lie in the registry, so that all children share one row;
+ * each step is one atomic addition. Two threads in the middle of it may choose
+ * the same member, which the next turns make good; what a killed child leaves
+ * is one member's small head start. */
+#include "balancer_private.h"
+
+/* No turn gets further than this many sums of the weights, even when that many
+ * threads choose at once: what is beyond is garbage. */
+#define TURN_LIMIT 1024
+
+/* Stock balancers look at a member in error again after its retry= time. */
+static int pick_is_on(const proxy_worker *worker)
+{
+    unsigned int status = worker->s->status;
+
+    if ((status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_STOPPED)
+        && apr_time_now() > worker->s->error_time + worker->s->retry) {
+        status &= ~PROXY_WORKER_IN_ERROR;
+    }
+    return !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
+}
+
+balancer_standing_e balancer_pick_standing(const balancer_choice_t *choice, int i,
+                                           unsigned int *share)
+{
+    const balancer_member_t *member = &choice->members->list[i];
+
+    if (share) {
+        *share = USHER_HEALTH_SHARE;
+    }
+    if ((choice->tried && choice->tried[i]) || !pick_is_on(member->worker)) {
+        return BALANCER_STANDING_OFF;
+    }
+    if (member->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+        return BALANCER_STANDING_USABLE;
+    }
+    switch (usher_health_look(&member->rec->health, choice->now, choice->rest, share)) {
+    case USHER_HEALTH_USABLE:
+        return BALANCER_STANDING_USABLE;
+    case USHER_HEALTH_DUE:
+        return BALANCER_STANDING_DUE;
+    default:
+        return BALANCER_STANDING_RESTING;
+    }
+}
+
+int balancer_pick_try(const balancer_choice_t *choice, int i)
+{
+    usher_health_t *health = &choice->members->list[i].rec->health;
+
+    if (!usher_health_try(health, choice->now, choice->rest)) {
+        return 0;
+    }
+    if (choice->stock) {
+        usher_health_ok(health, choice->now, choice->now, choice->rest);
+    }
+    return 1;
+}
+
+void balancer_pick_count(const balancer_choice_t *choice, int without, apr_uint32_t *on,
+                         apr_uint32_t *resting)
+{
+    int i;
+
+    *on = *resting = 0;
+    for (i = 0; i < choice->members->count; ++i) {
+        balancer_standing_e standing = balancer_pick_standing(choice, i, NULL);
+
+        *on += standing != BALANCER_STANDING_OFF;
+        *resting += i != without && (standing == BALANCER_STANDING_RESTING
+                                     || standing == BALANCER_STANDING_DUE);
+    }
+}
+
+/* Who may have the request, of one lbset. */
+typedef struct {
+    int set;
+    int worn; /* resting members count as usable: there is no other one */
+    int spares;   /* how many spares stand in for members that cannot */
+    int standbys; /* whether it is the standbys' turn */
+} pick_group_t;
+
+static apr_int64_t pick_weight(const proxy_worker *worker, unsigned int share)
+{
+    apr_int64_t factor = worker->s->lbfactor > 0 ? worker->s->lbfactor : 1;
+
+    return factor * share / 10 > 0 ? factor * share / 10 : 1;
+}
+
+/* How member i stands in this group; *spares counts down. */
+static balancer_standing_e pick_in_group(const balancer_choice_t *choice, const pick_group_t *group,
+                                         int i, int *spares, unsigned int *share)
+{
+    const proxy_worker *worker = choice->members->list[i].worker;
+    balancer_standing_e standing = balancer_pick_standing(choice, i, share);
+
+    if (worker->s->lbset != group->set || PROXY_WORKER_IS_DRAINING(worker)
+        || !PROXY_WORKER_IS_STANDBY(worker) != !group->standbys) {
+        return BALANCER_STANDING_OFF;
+    }
+    if (group->worn && standing != BALANCER_STANDING_OFF) {
+        *share = USHER_HEALTH_SHARE;
+        standing = BALANCER_STANDING_USABLE;
+    }
+    if (PROXY_WORKER_IS_SPARE(worker) && standing != BALANCER_STANDING_OFF
+        && standing != BALANCER_STANDING_RESTING && (*spares)-- <= 0) {
+        return BALANCER_STANDING_OFF;
+    }
+    return standing;
+}
+
+static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    apr_int64_t furthest = 0, sum = 0;
+    int spares = group->spares;
+    int i, best = -1;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        const balancer_member_t *member = &choice->members->list[i];
+        apr_int64_t weight, turn;
+        unsigned int share;
+
+        if (pick_in_group(choice, group, i, &spares, &share) != BALANCER_STANDING_USABLE) {
+            continue;
+        }
+        weight = pick_weight(member->worker, share);
+        turn = atomic_fetch_add(&member->rec->turn, weight) + weight;
+        sum += weight;
+        if (best < 0 || turn > furthest) {
+            furthest = turn;
+            best = i;
+        }
+    }
+    if (best >= 0) {
+        if (furthest > TURN_LIMIT * sum || furthest < -TURN_LIMIT * sum) {
+            atomic_store(&choice->members->list[best].rec->turn, 0);
+        }
+        atomic_fetch_sub(&choice->members->list[best].rec->turn, sum);
+    }
+    return best;
+}
+
+/* A member whose rest is over goes before all turns, for one request. */
+static int pick_due(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    int spares = group->spares;
+    unsigned int share;
+    int i;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        if (pick_in_group(choice, group, i, &spares, &share) == BALANCER_STANDING_DUE
+            && balancer_pick_try(choice, i)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* For each member of the set that cannot serve, and is neither spare nor
+ * standby, one spare may. */
+static int pick_missing(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    int i, missing = 0;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        const proxy_worker *worker = choice->members->list[i].worker;
+        balancer_standing_e standing = balancer_pick_standing(choice, i, NULL);
+
+        if (worker->s->lbset == group->set && !PROXY_WORKER_IS_SPARE(worker)
+            && !PROXY_WORKER_IS_STANDBY(worker)) {
+            missing += PROXY_WORKER_IS_DRAINING(worker) || standing == BALANCER_STANDING_OFF
+                       || (standing == BALANCER_STANDING_RESTING && !group->worn);
+        }
+    }
+    return missing;
+}
+
+static int pick_in_set(const balancer_choice_t *choice, int set, int worn)
+{
+    pick_group_t group = { .set = set, .worn = worn };
+    int i;
+
+    group.spares = pick_missing(choice, &group);
+    for (group.standbys = 0; group.standbys <= 1; ++group.standbys) {
+        i = pick_due(choice, &group);
+        if (i < 0) {
+            i = pick_turn(choice, &group);
+        }
+        if (i >= 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The smallest lbset above the last one; -1: there is none. */
+static int pick_next_set(const balancer_members_t *members, int last)
+{
+    int i, next = -1;
+
+    for (i = 0; i < members->count; ++i) {
+        int set = members->list[i].worker->s->lbset;
+
+        if (set > last && (next < 0 || set < next)) {
+            next = set;
+        }
+    }
+    return next;
+}
+
+int balancer_pick_next(const balancer_choice_t *choice)
+{
+    int worn, set, i;
+
+    for (worn = 0; worn <= 1; ++worn) {
+        for (set = pick_next_set(choice->members, -1); set >= 0;
+             set = pick_next_set(choice->members, set)) {
+            i = pick_in_set(choice, set, worn);
+            if (i >= 0) {
+                return i;
+            }
+        }
+    }
+    return -1;
+}

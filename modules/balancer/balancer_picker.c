@@ -1,0 +1,291 @@
+/* The picker of a request to a cluster: which member is next, and what each
+ * outcome tells of it.
+ *
+ * Of a static member's worker only its count of elections is written. Its count
+ * of busy requests is left alone: a child that is killed would leave requests
+ * in it that nobody ever takes out. */
+#include "balancer_private.h"
+
+APLOG_USE_MODULE(usher_balancer);
+
+/* An attempt that done() is to be told of. */
+typedef struct {
+    int index;
+    apr_int64_t began_at;
+} picker_attempt_t;
+
+static void picker_choice(balancer_choice_t *choice, const balancer_request_t *request)
+{
+    memset(choice, 0, sizeof(*choice));
+    choice->members = request->members;
+    choice->tried = request->tried;
+    choice->rest = &request->picker.rest;
+    choice->now = balancer_now();
+}
+
+/* With nofailover= a session's member that rests is better than none. */
+static int picker_resting_member(const balancer_choice_t *choice, const char *route)
+{
+    int i;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        if (!strcmp(choice->members->list[i].worker->s->route, route)
+            && balancer_pick_standing(choice, i, NULL) != BALANCER_STANDING_OFF) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The index of the next member; -1: none. */
+static int picker_choose(balancer_request_t *request, request_rec *r)
+{
+    const balancer_session_t *session = &request->session;
+    balancer_choice_t choice;
+    int i = -1;
+
+    picker_choice(&choice, request);
+    if (session->route) {
+        i = balancer_session_member(&choice, session->route);
+        if (i >= 0) {
+            if (strcmp(session->route, request->members->list[i].worker->s->route)) {
+                apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+            }
+            return i;
+        }
+        if (request->balancer->s->sticky_force
+            && balancer_session_is_ours(request->members, session->route)) {
+            return picker_resting_member(&choice, session->route);
+        }
+    }
+    i = balancer_pick_next(&choice);
+    if (i >= 0 && *request->balancer->s->sticky) {
+        apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+    }
+    return i;
+}
+
+static void picker_tell(const balancer_request_t *request, request_rec *r,
+                        const proxy_worker *worker)
+{
+    const balancer_session_t *session = &request->session;
+
+    apr_table_setn(r->subprocess_env, "BALANCER_NAME", request->cluster->name);
+    apr_table_setn(r->subprocess_env, "BALANCER_WORKER_NAME",
+                   apr_pstrdup(r->pool, worker->s->name_ex));
+    apr_table_setn(r->subprocess_env, "BALANCER_WORKER_ROUTE",
+                   apr_pstrdup(r->pool, worker->s->route));
+    if (session->route) {
+        apr_table_setn(r->notes, "session-sticky", session->name);
+        apr_table_setn(r->notes, "session-route", session->route);
+        apr_table_setn(r->subprocess_env, "BALANCER_SESSION_STICKY", session->name);
+        apr_table_setn(r->subprocess_env, "BALANCER_SESSION_ROUTE", session->route);
+    }
+}
+
+/* The handler's own log lines tell how the members that were tried ended. */
+static void picker_log_none(const balancer_request_t *request, request_rec *r)
+{
+    if (request->attempts) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, USHERLOGNO(3006)
+                      "%s: no member is left after %d", request->cluster->name,
+                      request->attempts);
+        return;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(3007)
+                  "%s: none of its %d members may have this request%s%s: look at their status "
+                  "in balancer-manager (disabled, stopped, draining, failed health check)",
+                  request->cluster->name, request->members->count,
+                  request->session.route ? " of a session with route " : "",
+                  request->session.route ? request->session.route : "");
+}
+
+static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *member)
+{
+    balancer_request_t *request = picker->data;
+    picker_attempt_t *attempt;
+    proxy_worker *worker;
+    usher_member_rec_t *rec;
+    int i, rc;
+
+    if (!request->counted) {
+        request->counted = 1;
+        usher_budget_request(&request->cluster->rec->budget, balancer_now());
+        atomic_fetch_add(&request->cluster->rec->requests, 1);
+    }
+    i = picker_choose(request, r);
+    if (i < 0) {
+        picker_log_none(request, r);
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    request->tried[i] = 1;
+    worker = request->members->list[i].worker;
+    memset(member, 0, sizeof(*member));
+    rc = balancer_request_url(request, r, worker, &member->url);
+    if (rc != OK) {
+        return rc;
+    }
+    ++request->attempts;
+    rec = request->members->list[i].rec;
+    atomic_fetch_add(&rec->elected, 1);
+    __atomic_fetch_add(&worker->s->elected, 1, __ATOMIC_RELAXED);
+    picker_tell(request, r, worker);
+    attempt = apr_palloc(r->pool, sizeof(*attempt));
+    attempt->index = i;
+    attempt->began_at = balancer_now();
+    member->worker = worker;
+    member->data = attempt;
+    return OK;
+}
+
+/* What an outcome tells. */
+typedef enum { PICKER_NOTHING, PICKER_GOOD, PICKER_SOFT, PICKER_HARD } picker_verdict_e;
+
+static int picker_is_listed(const proxy_balancer *b, int status)
+{
+    int i;
+
+    for (i = 0; b->errstatuses && i < b->errstatuses->nelts; ++i) {
+        if (APR_ARRAY_IDX(b->errstatuses, i, int) == status) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static picker_verdict_e picker_judge(const proxy_balancer *b, usher_outcome_e outcome, int status,
+                                     const char **why)
+{
+    switch (outcome) {
+    case USHER_OUTCOME_OK:
+        *why = "its answer's status is in failonstatus";
+        return picker_is_listed(b, status) ? PICKER_SOFT : PICKER_GOOD;
+    case USHER_OUTCOME_REFUSED:
+        *why = "it refused a connection";
+        return PICKER_HARD;
+    case USHER_OUTCOME_UNREACHABLE:
+        *why = "it did not answer a connect";
+        return PICKER_HARD;
+    case USHER_OUTCOME_CUT:
+        *why = "it cut connections";
+        return PICKER_SOFT;
+    case USHER_OUTCOME_TIMEOUT:
+        *why = "it was too slow";
+        return b->failontimeout ? PICKER_HARD : PICKER_SOFT;
+    case USHER_OUTCOME_MALFORMED:
+        *why = "its answers were malformed";
+        return PICKER_SOFT;
+    default:
+        return PICKER_NOTHING;
+    }
+}
+
+static void picker_failed(const balancer_request_t *request, request_rec *r,
+                          const picker_attempt_t *attempt, int hard, const char *why)
+{
+    const balancer_member_t *member = &request->members->list[attempt->index];
+    balancer_choice_t choice;
+    balancer_standing_e before;
+    apr_uint32_t on, resting;
+
+    picker_choice(&choice, request);
+    choice.tried = NULL; /* how they stand for all, not for this request */
+    before = balancer_pick_standing(&choice, attempt->index, NULL);
+    balancer_pick_count(&choice, attempt->index, &on, &resting);
+    if (!usher_health_failed(&member->rec->health, attempt->began_at, choice.now, choice.rest, hard,
+                             usher_health_may_rest(on, resting, choice.rest))) {
+        return;
+    }
+    if (before == BALANCER_STANDING_USABLE) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(3008)
+                      "%s: %s gets no requests for a while (UsherBackendRest), as %s; %u of %u "
+                      "other members rest. Look at that server; nothing need be done here",
+                      request->cluster->name, member->worker->s->name_ex, why, resting,
+                      on ? on - 1 : 0);
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(3009)
+                      "%s: %s was tried again, and rests on, as %s", request->cluster->name,
+                      member->worker->s->name_ex, why);
+    }
+}
+
+static void picker_done(usher_picker_t *picker, request_rec *r, const usher_member_t *given,
+                        usher_outcome_e outcome, int status)
+{
+    balancer_request_t *request = picker->data;
+    const picker_attempt_t *attempt = given->data;
+    const balancer_member_t *member = &request->members->list[attempt->index];
+    const char *why = NULL;
+    picker_verdict_e verdict = picker_judge(request->balancer, outcome, status, &why);
+
+    if (verdict == PICKER_SOFT || verdict == PICKER_HARD) {
+        atomic_fetch_add(&member->rec->failed, 1);
+    }
+    else if (verdict == PICKER_GOOD) {
+        atomic_fetch_add(&member->rec->answered, 1);
+    }
+    if (member->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+        return;
+    }
+    if (verdict == PICKER_NOTHING) {
+        usher_health_unknown(&member->rec->health, attempt->began_at, balancer_now(),
+                             &picker->rest);
+    }
+    else if (verdict != PICKER_GOOD) {
+        picker_failed(request, r, attempt, verdict == PICKER_HARD, why);
+    }
+    else if (usher_health_ok(&member->rec->health, attempt->began_at, balancer_now(),
+                             &picker->rest)) {
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(3010)
+                      "%s: %s answers again, and gets more and more requests",
+                      request->cluster->name, member->worker->s->name_ex);
+    }
+}
+
+static int picker_may_replay(usher_picker_t *picker, request_rec *r)
+{
+    balancer_request_t *request = picker->data;
+    usher_cluster_rec_t *rec = request->cluster->rec;
+
+    if (usher_budget_take(&rec->budget, balancer_now(), picker->budget.percent,
+                          picker->budget.window, picker->budget.least)) {
+        atomic_fetch_add(&rec->replays, 1);
+        return 1;
+    }
+    atomic_fetch_add(&rec->refused_replays, 1);
+    return 0;
+}
+
+static int picker_is_failure(usher_picker_t *picker, request_rec *r, int status)
+{
+    const balancer_request_t *request = picker->data;
+
+    return picker_is_listed(request->balancer, status);
+}
+
+void balancer_picker_init(balancer_request_t *request)
+{
+    static const usher_health_params_t rest = USHER_PICKER_REST;
+    static const usher_replay_budget_t budget = USHER_PICKER_BUDGET;
+
+    request->picker.next = picker_next;
+    request->picker.done = picker_done;
+    request->picker.may_replay = picker_may_replay;
+    request->picker.is_failure = picker_is_failure;
+    request->picker.data = request;
+    request->picker.rest = rest;
+    request->picker.budget = budget;
+}
+
+static usher_picker_t *picker_find(request_rec *r, proxy_worker *worker)
+{
+    balancer_request_t *request = ap_get_module_config(r->request_config, &usher_balancer_module);
+
+    return request && worker && request->cluster->standin == worker ? &request->picker : NULL;
+}
+
+const usher_picker_provider_t balancer_picker_provider = {
+    .abi = USHER_PICKER_ABI,
+    .find = picker_find,
+};

@@ -1,0 +1,108 @@
+/* A request to a cluster begins: mod_proxy gets the stand-in, and so calls a
+ * handler without choosing, locking, blaming or repeating anything itself. */
+#include "balancer_private.h"
+
+APLOG_USE_MODULE(usher_balancer);
+
+/* mod_proxy's since 2.4.6x, and in no installed header. Where it has none, a
+ * URL is made canonical before a balancer chooses, not after. */
+int ap_proxy_canon_url(request_rec *r) __attribute__((weak));
+
+static int request_is_served(request_rec *r)
+{
+    static APR_OPTIONAL_FN_TYPE(usher_backend_serves) *serves;
+    static int looked;
+
+    /* The same for all threads, and forgotten when the module is loaded anew. */
+    if (!looked) {
+        serves = APR_RETRIEVE_OPTIONAL_FN(usher_backend_serves);
+        looked = 1;
+    }
+    return !serves || serves(r);
+}
+
+int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
+                                 proxy_server_conf *conf, char **url)
+{
+    balancer_request_t *request;
+    balancer_cluster_t *cluster;
+    proxy_balancer *b;
+
+    /* With a balancer set it is the stock modules' next attempt. */
+    if (*balancer || ap_cstr_casecmpn(*url, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1)) {
+        return DECLINED;
+    }
+    b = ap_proxy_get_balancer(r->pool, conf, *url, 1);
+    cluster = b ? balancer_clusters_find(b) : NULL;
+    if (!cluster || !cluster->standin || !request_is_served(r)) {
+        return DECLINED;
+    }
+    request = apr_pcalloc(r->pool, sizeof(*request));
+    request->cluster = cluster;
+    request->balancer = b;
+    request->path = ap_strchr_c(*url + sizeof(BALANCER_PREFIX) - 1, '/');
+    request->members = balancer_clusters_members(cluster, b, r, 0);
+    request->tried = apr_pcalloc(r->pool, (apr_size_t)request->members->count + 1);
+    balancer_session_read(&request->session, b, r, *url);
+    balancer_picker_init(request);
+    ap_set_module_config(r->request_config, &usher_balancer_module, request);
+    *worker = cluster->standin;
+    return OK;
+}
+
+/* Without mod_proxy_balancer nobody else knows balancer: URLs, and a path that
+ * nobody has looked at would go out as it is, line ends and all. Which of its
+ * characters are encoded is the matter of the member's own scheme, where mod_proxy
+ * asks that later. */
+int balancer_request_canon(request_rec *r, char *url)
+{
+    const unsigned char *at;
+    const char *why;
+    apr_port_t port = 0;
+    char *host;
+
+    if (ap_cstr_casecmpn(url, "balancer:", 9)) {
+        return DECLINED;
+    }
+    url += 9;
+    why = ap_proxy_canon_netloc(r->pool, &url, NULL, NULL, &host, &port);
+    for (at = (const unsigned char *)url; !why && *at; ++at) {
+        if (*at < 0x20 || *at == 0x7f) {
+            why = "there are control characters in its path";
+        }
+    }
+    if (why) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(3005)
+                      "a URL of a cluster is refused: %s. If the client may ask for it, look "
+                      "at the RewriteRule or ProxyPass that made it", why);
+        return HTTP_BAD_REQUEST;
+    }
+    if (!ap_proxy_canon_url && !apr_table_get(r->notes, "proxy-nocanon")) {
+        url = ap_proxy_canonenc(r->pool, url, (int)strlen(url), enc_path, 0, r->proxyreq);
+        if (!url) {
+            return HTTP_BAD_REQUEST;
+        }
+    }
+    r->filename = apr_pstrcat(r->pool, "proxy:" BALANCER_PREFIX, host, "/", url, NULL);
+    return OK;
+}
+
+int balancer_request_url(const balancer_request_t *request, request_rec *r,
+                         const proxy_worker *worker, const char **url)
+{
+    int rc;
+
+    r->filename = apr_pstrcat(r->pool, "proxy:", worker->s->name_ex,
+                              request->path ? request->path : "/", NULL);
+    rc = ap_proxy_canon_url ? ap_proxy_canon_url(r) : OK;
+    if (rc == DECLINED) {
+        /* The path must not go out as it is. */
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(3011)
+                      "%s: no module knows how a URL of %s has to look; the request is "
+                      "refused. Please report this with the list of loaded modules",
+                      request->cluster->name, worker->s->name_ex);
+        rc = HTTP_SERVICE_UNAVAILABLE;
+    }
+    *url = r->filename + strlen("proxy:");
+    return rc;
+}
