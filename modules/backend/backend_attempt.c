@@ -157,6 +157,9 @@ static backend_end_e attempt_wait(backend_exchange_t *x, int want, apr_time_t un
         *late = ready == 0 && backend_now() >= until;
         fds[0].revents = fds[1].revents = 0;
     }
+    else if (x->total_deadline) {
+        *late = backend_now() >= x->total_deadline; /* however much still comes */
+    }
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
         x->readable = 1;
     }
@@ -564,6 +567,7 @@ static void attempt_begin(backend_exchange_t *x)
     x->body_received = 0;
     x->connected_at = x->sent_at = x->first_at = x->progress_at = x->client_at = 0;
     x->began_at = backend_now();
+    x->r->content_type = x->content_type_before;
     x->why = NULL;
     x->outcome = USHER_OUTCOME_OK;
 }

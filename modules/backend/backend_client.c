@@ -82,7 +82,7 @@ static int client_judge(backend_exchange_t *x, short revents)
 {
     apr_status_t rv;
 
-    if (revents & (POLLERR | POLLNVAL)) {
+    if (revents & (POLLERR | POLLHUP | POLLNVAL)) {
         return 1;
     }
     /* More than one request's worth waits there: only its end tells more. */
@@ -90,7 +90,8 @@ static int client_judge(backend_exchange_t *x, short revents)
         return client_fin_means_gone(x) || client_is_tls(x) ? 1 : (x->client_fin = 1, 0);
     }
     rv = client_peek(x->r->connection, x->r->pool);
-    if (APR_STATUS_IS_EAGAIN(rv)) {
+    /* TIMEUP: mod_reqtimeout, which takes this for the request's body. */
+    if (APR_STATUS_IS_EAGAIN(rv) || APR_STATUS_IS_TIMEUP(rv)) {
         return 0;
     }
     if (rv == APR_SUCCESS) {
@@ -111,12 +112,17 @@ int backend_client_check(backend_exchange_t *x, short revents)
     if (c->aborted) {
         x->client_gone = 1;
     }
-    /* While the body is being read, its reader finds the end. */
-    else if (revents && !c->master && x->body.eos && client_judge(x, revents)) {
-        x->client_gone = 1;
+    else if (c->master) {
+        if (revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            x->client_fd = -1; /* the pipe has ended; c->aborted tells the rest */
+        }
     }
-    else if ((revents & (POLLERR | POLLHUP)) && !c->master && !x->body.eos) {
-        x->client_gone = (revents & POLLERR) != 0;
+    else if (!x->body.eos) {
+        /* Its reader finds a mere end. */
+        x->client_gone = (revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+    }
+    else if (revents) {
+        x->client_gone = client_judge(x, revents);
     }
     return x->client_gone;
 }

@@ -79,12 +79,14 @@ static int exchange_member_ahead(backend_exchange_t *x)
 
 /* Replays */
 
-static int exchange_may_replay(backend_exchange_t *x)
+static int exchange_is_repeatable(const backend_exchange_t *x, unsigned int deliveries)
 {
-    if (!x->replayable || x->passed || x->deliveries >= DELIVERIES_MAX
-        || !backend_body_is_whole(x)) {
-        return 0;
-    }
+    return x->replayable && !x->passed && deliveries < DELIVERIES_MAX
+           && backend_body_is_whole(x);
+}
+
+static int exchange_take_replay(backend_exchange_t *x)
+{
     if (!x->picker->may_replay(x->picker, x->r)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, USHERLOGNO(2011)
                       "not sent again: too many requests were within a short time "
@@ -95,13 +97,20 @@ static int exchange_may_replay(backend_exchange_t *x)
     return 1;
 }
 
+/* Once more, on another member. */
+static exchange_next_e exchange_on_another(backend_exchange_t *x)
+{
+    return exchange_is_repeatable(x, x->deliveries) && exchange_member_ahead(x)
+           && exchange_take_replay(x) ? NEXT_MEMBER : NEXT_NONE;
+}
+
 int backend_exchange_wants_other(backend_exchange_t *x, int status)
 {
+    /* This delivery is not counted yet. */
     return status >= 400 && x->picker->is_failure
            && x->picker->is_failure(x->picker, x->r, status)
-           && x->replayable && !x->passed && x->deliveries + 1 < DELIVERIES_MAX
-           && backend_body_is_whole(x)
-           && exchange_member_ahead(x) && exchange_may_replay(x);
+           && exchange_is_repeatable(x, x->deliveries + 1)
+           && exchange_member_ahead(x) && exchange_take_replay(x);
 }
 
 /* Nothing but perhaps a head whose body was withheld has gone. */
@@ -115,10 +124,10 @@ static exchange_next_e exchange_after_nothing(backend_exchange_t *x)
 
 static exchange_next_e exchange_after_cut(backend_exchange_t *x)
 {
-    if (x->reused && !x->bytes_of_attempt) {
-        return exchange_may_replay(x) ? NEXT_FRESH : NEXT_NONE;
+    if (!x->reused || x->bytes_of_attempt) {
+        return exchange_on_another(x);
     }
-    return x->replayable && exchange_member_ahead(x) && exchange_may_replay(x) ? NEXT_MEMBER
+    return exchange_is_repeatable(x, x->deliveries) && exchange_take_replay(x) ? NEXT_FRESH
                                                                               : NEXT_NONE;
 }
 
@@ -136,8 +145,7 @@ static exchange_next_e exchange_judge(backend_exchange_t *x, backend_end_e end)
         return exchange_after_cut(x);
     case BACKEND_END_MALFORMED:
         x->outcome = USHER_OUTCOME_MALFORMED;
-        return !x->passed && x->replayable && exchange_member_ahead(x)
-               && exchange_may_replay(x) ? NEXT_MEMBER : NEXT_NONE;
+        return exchange_on_another(x);
     case BACKEND_END_UNWANTED:
         return NEXT_MEMBER;
     case BACKEND_END_TIMEOUT:
@@ -217,7 +225,7 @@ static int exchange_failed(backend_exchange_t *x, backend_end_e end)
     r->headers_out = x->headers_out;
     r->status = HTTP_OK;
     r->status_line = NULL;
-    r->content_type = NULL;
+    r->content_type = x->content_type_before;
     return end == BACKEND_END_TIMEOUT || (!x->deliveries && x->state.who == 's')
                ? HTTP_GATEWAY_TIME_OUT
            : x->deliveries ? HTTP_BAD_GATEWAY : HTTP_SERVICE_UNAVAILABLE;
@@ -239,6 +247,18 @@ static int exchange_status(backend_exchange_t *x, backend_end_e end)
     }
 }
 
+/* The whole body lay behind the head, or there is none: nothing more comes. */
+static int exchange_body_came_along(backend_exchange_t *x)
+{
+    if (x->ends == BACKEND_ENDS_LENGTH && (apr_off_t)x->in_len == x->answer.content_length) {
+        x->in_len = 0;
+    }
+    else if (x->ends != BACKEND_ENDS_NOW) {
+        return 0;
+    }
+    return !x->in_len;
+}
+
 /* One attempt and its accounts. */
 static backend_end_e exchange_attempt(backend_exchange_t *x)
 {
@@ -248,7 +268,7 @@ static backend_end_e exchange_attempt(backend_exchange_t *x)
     if (end == BACKEND_END_UPGRADED) {
         end = backend_tunnel_run(x);
     }
-    backend_exchange_release(x, end == BACKEND_END_OVERRIDE && x->ends == BACKEND_ENDS_NOW);
+    backend_exchange_release(x, end == BACKEND_END_OVERRIDE && exchange_body_came_along(x));
     x->deliveries += x->something_sent;
     x->bytes_of_attempt = x->bytes_in - received;
     x->member.worker->s->transferred += x->bytes_out - sent;
@@ -268,6 +288,7 @@ static void exchange_begin(backend_exchange_t *x)
     x->headers_out = r->headers_out;
     x->status_before = r->status;
     x->status_line_before = r->status_line;
+    x->content_type_before = r->content_type;
     x->state.who = x->state.phase = '-';
     x->force_1_0 = apr_table_get(r->subprocess_env, "force-proxy-request-1.0") != NULL;
     x->replayable = x->conf->replay != BACKEND_REPLAY_OFF
@@ -305,16 +326,17 @@ static int exchange_prepare(backend_exchange_t *x)
         && r->proxyreq == PROXYREQ_REVERSE && !r->connection->keepalives) {
         x->fresh_only = 1;
     }
+    x->outcome = USHER_OUTCOME_CLIENT; /* should the head be refused */
     return backend_head_make(x);
 }
 
-int backend_exchange_run(backend_exchange_t *x)
+/* Attempts until one is answered, or none may follow. */
+static int exchange_loop(backend_exchange_t *x)
 {
     exchange_next_e next = NEXT_MEMBER;
     backend_end_e end = BACKEND_END_NO_LINK;
-    int rc;
+    int rc = OK;
 
-    exchange_begin(x);
     for (;;) {
         if (next == NEXT_MEMBER) {
             if (exchange_member_next(x) != OK) {
@@ -322,7 +344,6 @@ int backend_exchange_run(backend_exchange_t *x)
             }
             rc = exchange_prepare(x);
             if (rc != OK) {
-                exchange_member_done(x, 0);
                 return rc;
             }
         }
@@ -333,13 +354,6 @@ int backend_exchange_run(backend_exchange_t *x)
         if (next == NEXT_MEMBER && !exchange_member_ahead(x)) {
             next = NEXT_NONE;
         }
-        if (next == NEXT_FRESH) {
-            x->fresh_only = 1;
-        }
-        else {
-            exchange_member_done(x, end == BACKEND_END_ANSWERED || end == BACKEND_END_OVERRIDE
-                                    || end == BACKEND_END_UNWANTED ? x->answer.status : 0);
-        }
         if (next == NEXT_NONE) {
             rc = exchange_status(x, end);
         }
@@ -349,5 +363,22 @@ int backend_exchange_run(backend_exchange_t *x)
         if (next == NEXT_NONE) {
             return rc;
         }
+        x->fresh_only = next == NEXT_FRESH;
+        if (next == NEXT_MEMBER) {
+            exchange_member_done(x, end == BACKEND_END_UNWANTED ? x->answer.status : 0);
+        }
     }
+}
+
+int backend_exchange_run(backend_exchange_t *x)
+{
+    int rc;
+
+    exchange_begin(x);
+    rc = exchange_loop(x);
+    exchange_member_done(x, x->outcome == USHER_OUTCOME_OK ? x->answer.status : 0);
+    if (x->has_next) {
+        x->picker->done(x->picker, x->r, &x->next_member, USHER_OUTCOME_CLIENT, 0);
+    }
+    return rc;
 }

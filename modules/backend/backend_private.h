@@ -366,6 +366,7 @@ typedef struct backend_exchange_t {
     apr_table_t *headers_out; /**< r's, as before the first answer; so these: */
     int status_before;
     const char *status_line_before;
+    const char *content_type_before;
 
     usher_picker_t *picker;
     usher_member_t member;
