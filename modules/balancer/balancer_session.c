@@ -58,6 +58,10 @@ void balancer_session_read(balancer_session_t *session, const proxy_balancer *b,
     if (!*b->s->sticky) {
         return;
     }
+    /* Whether the URL has its query here depends on httpd's release. */
+    if (r->args && !ap_strchr_c(url, '?')) {
+        url = apr_pstrcat(r->pool, url, "?", r->args, NULL);
+    }
     session->name = b->s->sticky_path;
     value = session_in_url(r->pool, url, b->s->sticky_path, b->s->scolonsep);
     if (!value) {

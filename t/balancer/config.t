@@ -1,0 +1,182 @@
+# What configtest refuses of a cluster, that a restart into it does not end the
+# site, which virtual hosts share a cluster, and URLs where mod_proxy_balancer is
+# not loaded.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Usher::Backend;
+use Usher::BalancerTest;
+use Usher::Client ();
+use Usher::Httpd ();
+use Usher::Wait;
+
+my ($a, $b, $c) = backends(qw(a b c));
+my ($A, $B, $C) = map { $_->url } $a, $b, $c;
+my $standin = grep { $_ eq 'standin' } modes();
+
+sub cluster {
+    return "<Proxy balancer://app>\nProxySet lbmethod=usher\n" . join('', map { "BalancerMember $_\n" } @_)
+        . "</Proxy>\nProxyPass / balancer://app/\n";
+}
+
+# name => [mode, configuration, what configtest says (undef: nothing), options]
+my @cases = (
+    ['no core', 'stock', cluster($A), qr/USHER1002: mod_usher_balancer needs mod_usher: add "LoadModule usher_module/, usher => ['usher_balancer']],
+    ['an fcgi member', 'stock', cluster($A, 'fcgi://127.0.0.1:9000'),
+        qr/USHER3001: balancer:\/\/app cannot be a cluster \(lbmethod=usher\): its member fcgi:\/\/127.0.0.1:9000 is no http, https, ws, wss or ajp server: give this balancer another lbmethod/],
+    ['an https member, with the stock handlers', 'stock', cluster('https://127.0.0.1:8443'), undef],
+    ['an ajp member, with the stock handlers', 'stock', cluster('ajp://127.0.0.1:8009'), undef],
+    ['an https member, with mod_usher_backend', 'standin', cluster($A, 'https://127.0.0.1:8443'),
+        qr/USHER3001: .* its member https:\/\/127.0.0.1:8443 is not yet served by mod_usher_backend: give this balancer another lbmethod, or the member an http URL/],
+    ['a ws member', 'standin', cluster($A, 'ws://127.0.0.1:8443'), undef],
+    ['no member', 'standin', "<Proxy balancer://app>\nProxySet lbmethod=usher\n</Proxy>\nProxyPass / balancer://app/\n", undef],
+    ['ProxyRemote for all', 'standin', cluster($A) . "ProxyRemote * http://127.0.0.1:3128\n",
+        qr/USHER3001: .* "ProxyRemote \*" holds for it too, .* such as "ProxyRemote http"/],
+    ['ProxyRemote by its name', 'standin', cluster($A) . "ProxyRemote balancer://app http://127.0.0.1:3128\n", qr/USHER3001: .* "ProxyRemote balancer:\/\/app" holds for it too/],
+    ['ProxyRemoteMatch', 'standin', cluster($A) . "ProxyRemoteMatch app http://127.0.0.1:3128\n", qr/USHER3001: .* "ProxyRemote app" holds for it too/],
+    ['ProxyRemote for others', 'standin', cluster($A) . "ProxyRemote http http://127.0.0.1:3128\nProxyRemote balancer://other http://127.0.0.1:3128\n", undef],
+    ['in a virtual host', 'stock', "<VirtualHost *:\@PORT@>\n" . cluster('fcgi://127.0.0.1:9000') . "</VirtualHost>\n", qr/USHER3001: balancer:\/\/app cannot be a cluster/],
+    ['lbmethod in ProxyPass', 'stock', "<Proxy balancer://app>\nBalancerMember $A\n</Proxy>\nProxyPass / balancer://app/ lbmethod=usher\n", undef],
+);
+
+for my $case (@cases) {
+    my ($name, $mode, $conf, $says, %opt) = @$case;
+
+    next if $mode eq 'standin' && !$standin;
+    my $httpd = balancer_httpd($mode, $conf, %opt);
+    my ($code, $out) = $httpd->configtest;
+    if ($says) {
+        isnt $code, 0, "$name: refused";
+        like $out, $says, "$name: and why";
+    } else {
+        is $code, 0, "$name: fine" or diag $out;
+    }
+}
+
+for my $mode (modes()) {
+    subtest "$mode: a restart into what configtest refuses" => sub {
+        my $httpd = balancer_httpd($mode, cluster($A, $B));
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        like row($httpd, 4), qr/^(?:ab)+$/, 'both serve';
+        $httpd->log->expect(qr/USHER3001: balancer:\/\/app cannot be a cluster/);
+        $httpd->conf(balancer_conf(cluster($A, $B, 'fcgi://127.0.0.1:9000 status=+D')));
+        ok $httpd->graceful, 'httpd goes on';
+        ok $httpd->log->wait_for(qr/USHER3004: balancer:\/\/app is a cluster of 3 members, served by the stock modules/), 'without us in the middle';
+        like row($httpd, 4), qr/^(?:ab|ba)+$/, 'and answers';
+        $httpd->conf(balancer_conf(cluster($A, $B, $C)));
+        ok $httpd->graceful, 'mended';
+        ok((wait_until { who($httpd) eq 'c' }), 'and all is well');
+        $httpd->finish('only the announced in the log');
+    };
+
+    subtest "$mode: virtual hosts" => sub {
+        my $second = Usher::Wait::free_port();
+        my $httpd = balancer_httpd($mode, cluster($A, $B) =~ s{ProxyPass / balancer://app/}{ProxyPass /m balancer://app}r . <<"EOT");
+Listen 127.0.0.1:$second
+<VirtualHost *:\@PORT@>
+    ServerName inherits
+    ProxyPass /v balancer://app
+</VirtualHost>
+<VirtualHost *:\@PORT@>
+    ServerName own
+    <Proxy balancer://own>
+        BalancerMember $C
+        ProxySet lbmethod=usher
+    </Proxy>
+    ProxyPass /v balancer://own
+</VirtualHost>
+<VirtualHost *:\@PORT@>
+    ServerName other
+    <Proxy balancer://own>
+        BalancerMember $A
+        ProxySet lbmethod=usher
+    </Proxy>
+    ProxyPass /v balancer://own
+</VirtualHost>
+EOT
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        # One row of turns for the main server (on the second port) and the host.
+        my $turns = '';
+        for (1 .. 4) {
+            $turns .= who($httpd, '/v/', [Host => 'inherits']);
+            $turns .= Usher::Client->get($second, '/m/')->{body};
+        }
+        is $turns, 'abababab', 'a host that inherits a cluster shares it';
+        is row($httpd, 2, '/v/', [Host => 'own']), 'cc', 'one of its own is another';
+        is row($httpd, 2, '/v/', [Host => 'other']), 'aa', 'also with the same name';
+        my @lines = grep { /USHER3004/ } $httpd->log->lines;
+        is scalar(grep { /balancer:\/\/app / } @lines), 1, 'one cluster, not one per host';
+        is scalar(grep { /balancer:\/\/own / } @lines), 2, 'and two of the other name';
+        $httpd->finish('nothing else in the log');
+    };
+}
+
+sub uri_at_backend {
+    my ($httpd, $uri) = @_;
+
+    $a->clear;
+    $a->on(qr{.}, http_answer(200, [], 'x'));
+    my $answer = Usher::Client->get($httpd->port, $uri);
+    return $answer->{status} . ' ' . join ' ', map { $_->{uri} } $a->requests;
+}
+
+my @uris = ('/', '/x?', '/a%20b/c%2Bd', '/x?y=%20z&u=1', '/%e2%82%ac', '/a;b=c,d', '/x%3Fy', '/a%0d%0aX:%20y', '/x?y=%0d%0a', '/%7e/~', '/a%25b', '/x/../y', '/a//b');
+
+subtest 'URLs as the backend gets them' => sub {
+    my $stock = balancer_httpd('stock', cluster($A) =~ s/usher/byrequests/r, usher => [], modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)]);
+    ok $stock->start, 'starts' or diag $stock->console;
+    my %stock = map { $_ => uri_at_backend($stock, $_) } @uris;
+    $stock->log->tolerate(qr/proxy/);
+    $stock->finish('log');
+    for my $mode (modes()) {
+        my $httpd = balancer_httpd($mode, cluster($A));
+        ok $httpd->start, "$mode: starts" or diag $httpd->console;
+        is uri_at_backend($httpd, $_), $stock{$_}, "$mode: $_ as with byrequests" for @uris;
+        $httpd->finish("$mode: log");
+    }
+    plan skip_all => 'mod_usher_backend is not there' if !$standin;
+    my $httpd = balancer_httpd('standin', cluster($A, $B), modules => ['proxy', 'headers']);
+    ok $httpd->start, 'without mod_proxy_balancer: starts' or diag $httpd->console;
+    like row($httpd, 2), qr/^(?:[abx]{2})$/, 'members serve';
+    $httpd->conf(balancer_conf(cluster($A)));
+    $httpd->graceful;
+    for my $uri (@uris) {
+        wait_until { uri_at_backend($httpd, '/') eq '200 /' } if $uri eq '/';
+        is uri_at_backend($httpd, $uri), $uri =~ /^\/a%0d/ ? '400 ' : $stock{$uri}, "$uri: without mod_proxy_balancer";
+    }
+    ok $httpd->log->wait_for(qr/USHER3005: a URL of a cluster is refused: there are control characters in its path/), 'said';
+    $httpd->finish('nothing alarming in the log');
+};
+
+subtest 'UsherBackend Off' => sub {
+    plan skip_all => 'mod_usher_backend is not there' if !$standin;
+    my $httpd = balancer_httpd('standin', <<"EOT" . cluster($A, $B), modules => [qw(proxy proxy_http proxy_balancer slotmem_shm headers)]);
+<Location /off>
+    UsherBackend Off
+</Location>
+LogFormat "%U %{USHER_STATE}e" states
+CustomLog logs/states states
+EOT
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $a->on(qr{.}, http_answer(200, [], 'a'));
+    my $row = '';
+    for (1 .. 4) {
+        for my $uri ('/on', '/off') {
+            $row .= who($httpd, $uri);
+        }
+    }
+    like $row, qr/^(?:ab)+$/, 'one row of turns for both';
+    my $states = wait_until {
+        open my $fh, '<', $httpd->root . '/logs/states' or return;
+        local $/;
+        my $text = readline $fh;
+        ($text =~ tr/\n//) == 8 && $text;
+    };
+    is $states, "/on --\n/off -\n" x 4, 'each served as it is told';
+    $httpd->finish('nothing in the log');
+};
+
+# Before the modules that they need go.
+($a, $b, $c) = ();
+done_testing;

@@ -1,0 +1,198 @@
+# Members that fail get no requests for a while, are tried by one request, and
+# come back; all children know it together, and a graceful restart forgets
+# nothing.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::BalancerTest;
+use Usher::CoreTest;
+use Usher::Wait;
+
+my ($a, $b) = backends(qw(a b));
+my ($A, $B) = map { $_->url } $a, $b;
+
+sub cluster {
+    my ($name, $more, $set) = @_;
+
+    return "<Proxy balancer://$name>\nProxySet lbmethod=usher @{[ $set // '' ]}\n"
+        . "BalancerMember $A\nBalancerMember $B\n" . ($more // '') . "</Proxy>\nProxyPass /t !\n"
+        . "ProxyPass / balancer://$name/\n";
+}
+
+sub next_generation {
+    my ($httpd) = @_;
+    my $before = ask($httpd, 'pid')->{generation};
+
+    $httpd->graceful or return 0;
+    return wait_until { (ask($httpd, 'pid')->{generation} // -1) > $before };
+}
+
+for my $mode (modes()) {
+    subtest "$mode: what is known of a member outlives a graceful restart" => sub {
+        my $httpd = balancer_httpd($mode, cluster('app'));
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        like row($httpd, 6), qr/^(?:ab)+$/, 'both serve';
+        is ask($httpd, "rest=balancer://app,-,-,$A")->{rests}, 1, 'one begins to rest';
+        is row($httpd, 6), 'bbbbbb', 'and gets no requests, from any child';
+        ok next_generation($httpd), 'graceful restart';
+        is row($httpd, 6), 'bbbbbb', 'it rests on';
+        ok $httpd->restart, 'ordinary restart';
+        is row($httpd, 6), 'bbbbbb', 'it rests on';
+        ask($httpd, "rest=balancer://app,-,-,$B");
+        # The stock modules do not tell how it went; else who answers is up.
+        like row($httpd, 4), $mode eq 'stock' ? qr/^(?:ab)+$/ : qr/^(?:aaaa|bbbb)$/, 'when all rest, all serve';
+        ask($httpd, "up=balancer://app,-,-,$A");
+        is row($httpd, 4), 'aaaa', 'one is up again';
+        $httpd->finish('nothing else in the log');
+    };
+}
+
+
+subtest 'a member that refuses connections' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=1s slowstart=0s\n"));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    like row($httpd, 4), qr/^(?:ab)+$/, 'both serve';
+    $a->stop;
+    $httpd->log->expect(qr/USHER3008: balancer:\/\/app: \Q$A\E gets no requests for a while .* as it refused a connection; 0 of 1 other members rest/,
+        qr/USHER3010: balancer:\/\/app: \Q$A\E answers again/);
+    $httpd->log->tolerate(qr/usher_backend:/);
+    is row($httpd, 20), 'b' x 20, 'no request is lost';
+    my $end = time + 2.5;
+    my $lost = 0;
+    while (time < $end) { $lost++ if who($httpd) ne 'b' }
+    is $lost, 0, 'nor while it is tried';
+    ok $httpd->log->wait_for(qr/USHER3009: balancer:\/\/app: \Q$A\E was tried again, and rests on/), 'which happens';
+    my $tried = grep { /USHER3009/ } $httpd->log->lines;
+    cmp_ok $tried, '<=', 4, 'once a second at most';
+    $a->start;
+    ok((wait_until { who($httpd) eq 'a' } 4), 'it comes back within its rest');
+    like row($httpd, 6), qr/^(?:ab|ba)+$/, 'with its whole share';
+    is scalar(grep { /USHER3008/ } $httpd->log->lines), 1, 'said once';
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'slow start' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=200ms slowstart=20s\n"));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $a->stop;
+    $httpd->log->tolerate(qr/usher_backend:|USHER3008/);
+    is row($httpd, 4), 'bbbb', 'one rests';
+    $a->start;
+    ok((wait_until { who($httpd) eq 'a' } 4), 'it is back');
+    my $count = () = row($httpd, 80) =~ /a/g;
+    cmp_ok $count, '<=', 16, "with a small share: $count of 80";
+    cmp_ok $count, '>=', 1, 'but some';
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'all members are down' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=1h share=100\n"));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:|USHER3008/);
+    $_->stop for $a, $b;
+    like row($httpd, 3), qr/^(?:50[23]){3}$/, 'the client is told';
+    $b->start;
+    is row($httpd, 4), 'bbbb', 'who comes back is found by the next request';
+    $a->start;
+    is row($httpd, 4), 'bbbb', 'the other one rests on meanwhile';
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'share: not more members rest than may' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=1h share=49\n"));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:/);
+    $a->stop;
+    is row($httpd, 6), 'b' x 6, 'no request is lost';
+    $a->start;
+    like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'who did not rest is used at once';
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'off' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest Off\n"));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:/);
+    $a->stop;
+    is row($httpd, 6), 'b' x 6, 'no request is lost';
+    $a->start;
+    like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'it did not rest';
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'failures within a time, failonstatus' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest failures=2 within=1m rest=1h\n", 'failonstatus=500,501'));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:/);
+    $httpd->log->expect(qr/USHER3008: .* its answer's status is in failonstatus/);
+    $a->on('/bad', http_answer(500, [], 'a'));
+    $b->on('/bad', http_answer(500, [], 'b'));
+    $a->on('/other', http_answer(502, [], 'a'));
+    $b->on('/other', http_answer(502, [], 'b'));
+    row($httpd, 8, '/other');
+    like row($httpd, 4), qr/^(?:ab|ba){2}$/, 'an answer of another status is no failure';
+    # a fails twice; b may not rest as well
+    row($httpd, 8, '/bad');
+    my $row = row($httpd, 6);
+    like $row, qr/^(?:a{6}|b{6})$/, "one of them rests: $row";
+    $httpd->finish('nothing else in the log');
+    $_->clear for $a, $b;
+    $a->on(qr{.}, http_answer(200, [], 'a'));
+    $b->on(qr{.}, http_answer(200, [], 'b'));
+};
+
+subtest 'nofailover: a resting member of the session is tried' => sub {
+    my $conf = cluster('app', "UsherBackendRest rest=1h\n", 'stickysession=S nofailover=On') =~ s/BalancerMember (\S+):(\d+)/BalancerMember $1:$2 route=r$2/gr;
+    my $httpd = balancer_httpd('standin', $conf);
+    my $port = $a->port;
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:|USHER3008/);
+    is who($httpd, '/', [Cookie => "S=x.r$port"]), 'a', 'a session';
+    $a->stop;
+    like who($httpd, '/', [Cookie => "S=x.r$port"]), qr/^50[23]$/, 'its member is down';
+    is row($httpd, 4), 'bbbb', 'others have another one';
+    $a->start;
+    is who($httpd, '/', [Cookie => "S=x.r$port"]), 'a', 'it is back for its session at once';
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'a child that is killed leaves nothing behind' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=500ms slowstart=0s\n"));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:|USHER30|AH00052|AH1039[23]/);
+    $a->stop;
+    is row($httpd, 2), 'bb', 'one rests';
+    $a->{backlog} = 128;
+    $a->start;
+    $a->on('/slow', [stall(60)]);
+    # Whoever tries it is killed in the middle of that.
+    my $client = Usher::Client->new(port => $httpd->port);
+    select undef, undef, undef, 0.6;
+    $client->send(http_request(GET => '/slow'));
+    ok((wait_until { scalar $a->requests('/slow') } 3), 'it is tried');
+    my ($pid) = map { $_->{pid} } ask($httpd, 'pid');
+    open my $fh, '<', "/proc/$httpd->{pid}/task/$httpd->{pid}/children" or die $!;
+    kill 'KILL', split ' ', <$fh>;
+    ok((wait_until { who($httpd) eq 'a' } 10), 'somebody else tries it, and it is back');
+    like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'with its share';
+    $a->clear;
+    $a->on(qr{.}, http_answer(200, [], 'a'));
+    $httpd->finish('nothing else in the log');
+};
+
+subtest 'the budget of replays' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app') . "UsherReplayBudget percent=0 least=2\nUsherBackendRest Off\n");
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:/);
+    $_->on('/cut', [cut]) for $a, $b;
+    my $before = () = map { $_->requests('/cut') } $a, $b;
+    row($httpd, 6, '/cut');
+    my $after = () = map { $_->requests('/cut') } $a, $b;
+    is $after - $before, 8, 'six requests, of which two were sent again';
+    $httpd->finish('nothing else in the log');
+};
+
+done_testing;
