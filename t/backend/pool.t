@@ -1,0 +1,227 @@
+# The connections that are kept to members: used again while they are good,
+# left in time, never used when something is wrong with them.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::BackendTest;
+use Usher::Client ();
+use Usher::Wait;
+
+my $prefork = $ENV{USHER_MPM} eq 'prefork';
+my %member = map { $_ => Usher::Backend->new } qw(plain once one ttl name two);
+my $unix = Usher::Backend->new(unix => 1);
+my $six = eval { Usher::Backend->new(host => '::1') };
+my $httpd = backend_httpd(<<"EOT" . ($six ? "ProxyPass /six/ @{[ $six->url('/') ]}\n" : ''));
+UsherBackendTimeout first=5s
+ProxyPass /plain/ @{[ $member{plain}->url('/') ]}
+ProxyPass /once/ @{[ $member{once}->url('/') ]} disablereuse=on
+ProxyPass /one/ @{[ $member{one}->url('/') ]} max=1 acquire=300
+ProxyPass /ttl/ @{[ $member{ttl}->url('/') ]} ttl=1
+ProxyPass /name/ http://localhost:@{[ $member{name}->port ]}/
+ProxyPass /unix/ "@{[ $unix->url('/') ]}"
+EOT
+ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
+my $keep = http_answer(200, [], 'kept');
+$_->on('/ok', $keep) for values %member, $unix, $six // ();
+
+# All over one connection of a client, so that one child has them all.
+my $client = Usher::Client->new(port => $httpd->port);
+
+sub get {
+    my ($uri, $headers, $method, $body) = @_;
+    my $answer = $client->request($method // 'GET', $uri, $headers, $body);
+
+    $client = Usher::Client->new(port => $httpd->port) if $answer->{end} ne 'complete'
+        || http_has_token($answer->{headers}, 'Connection', 'close');
+    return $answer;
+}
+
+# Sockets of httpd whose peer has closed: left open by us.
+sub half_closed {
+    my ($port) = @_;
+    my $address = sprintf '0100007F:%04X', $port;
+
+    open my $fh, '<', '/proc/net/tcp' or return 0;
+    return scalar grep { (split)[2] eq $address && (split)[3] eq '08' } <$fh>;
+}
+
+subtest 'one after the other, over the same' => sub {
+    for my $name ('plain', 'name', 'unix', $six ? 'six' : ()) {
+        my $backend = $name eq 'unix' ? $unix : $name eq 'six' ? $six : $member{$name};
+        is(get("/$name/ok")->{status}, 200, "$name: an answer") for 1 .. 5;
+        is(get("/$name/ok", [], 'POST', 'body')->{status}, 200, "$name: also to a POST");
+        is(scalar $backend->connections, 1, "$name: all over one connection");
+    }
+};
+
+subtest 'not kept' => sub {
+    my $backend = $member{plain};
+    my %not = (
+        'Connection: close'   => http_answer(200, [Connection => 'close'], 'x'),
+        'HTTP/1.0'            => http_answer(200, [], 'x', version => '1.0'),
+        'until the end'       => [http_answer(200, [], 'x', length => undef), cut],
+    );
+    for my $name (sort keys %not) {
+        $backend->clear;
+        $backend->on('/ok', $keep);
+        $backend->on('/not', $not{$name});
+        is(get('/plain/not')->{body}, 'x', "$name: the answer");
+        ok((wait_until { !grep { $_->{state} ne 'closed' } $backend->connections } 2), 'closed') for 1;
+        is(get('/plain/ok')->{status}, 200, 'the next one is served');
+    }
+    $backend->on('/old', http_answer(200, [Connection => 'keep-alive'], 'x', version => '1.0'));
+    get('/plain/old') for 1 .. 3;
+    cmp_ok((($backend->requests('/old'))[-1] // {})->{n} // 0, '>=', 3, 'HTTP/1.0 with keep-alive is kept');
+    get('/once/ok') for 1 .. 3;
+    is(scalar $member{once}->connections, 3, 'disablereuse=on: each has its own');
+    is(join(' ', map { $_->{header}{connection} // '' } $member{once}->requests), 'close close close', 'and says so');
+    ok((wait_until { !grep { $_->{state} ne 'closed' } $member{once}->connections } 2), 'none is left');
+};
+
+subtest 'closed by the member while idle' => sub {
+    my $backend = $member{plain};
+    for my $how (undef, 'rst') {
+        for my $method (qw(GET POST)) {
+            for my $pause (0, 1) {
+                $backend->clear;
+                $backend->on('/ok', $keep);
+                get('/plain/ok');
+                wait_until { grep { $_->{state} eq 'idle' } $backend->connections } 2;
+                $backend->close_idle($how);
+                my $name = join ', ', $how // 'fin', $method, $pause ? 'later' : 'at once';
+                if ($pause) {
+                    ok((wait_until { !half_closed($backend->port) } 2.5), "$name: httpd closes its end within two seconds");
+                }
+                my $id = "idle-" . ($how // 'fin') . "-$method-$pause";
+                my $answer = get('/plain/ok', ['X-Id' => $id], $method, $method eq 'POST' ? 'body' : undef);
+                is(tells($answer), '200 complete kept', "$name: the next request is served");
+                is(scalar $backend->deliveries($id), 1, 'sent once');
+            }
+        }
+    }
+    SKIP: {
+        skip 'this needs one child', 2 if $prefork;
+        $backend->clear;
+        $backend->on('/slow', [stall(0.5), $keep]);
+        my @many = map { Usher::Client->new(port => $httpd->port) } 1 .. 8;
+        $_->send(http_request(GET => '/plain/slow')) for @many;
+        $_->answer for @many;
+        cmp_ok(scalar(grep { $_->{state} eq 'idle' } $backend->connections), '>=', 8, 'eight are kept');
+        $backend->close_idle;
+        ok((wait_until { !half_closed($backend->port) } 2.5), 'and closed within two seconds when the member closed them');
+    }
+};
+
+subtest 'requests that meet a closing connection' => sub {
+    my $backend = $member{plain};
+    my (%status, $twice);
+
+    $backend->clear;
+    $backend->on('/short', [http_answer(200, [], 'short'), idle(0.03, 'cut')]);
+    for my $n (1 .. 120) {
+        my $method = $n % 3 ? 'GET' : 'POST';
+        my $answer = get('/plain/short', ['X-Id' => "race-$n"], $method, $method eq 'POST' ? 'body' : undef);
+        ++$status{"$method " . ($answer->{status} // $answer->{end})};
+        select undef, undef, undef, 0.02 + $n % 20 / 1000;
+    }
+    is($status{'GET 200'}, 80, 'every GET is served') or diag explain \%status;
+    is(($status{'POST 200'} // 0) + ($status{'POST 502'} // 0), 40, 'every POST is served or a 502');
+    cmp_ok($status{'POST 200'} // 0, '>=', 36, 'and most are served');
+    my %times;
+    ++$times{ $_->{header}{'x-id'} } for grep { $_->{method} eq 'POST' } $backend->requests;
+    is(scalar(grep { $_ > 1 } values %times), 0, 'no POST came twice');
+};
+
+subtest 'the member says how long it keeps them' => sub {
+    my $backend = $member{plain};
+    $backend->clear;
+    $backend->on('/three', http_answer(200, ['Keep-Alive' => 'timeout=3, max=100'], 'x'));
+    get('/plain/three') for 1 .. 2;
+    is(($backend->requests)[-1]{n}, ($backend->requests)[0]{n} + 1, 'timeout=3: used again at once');
+    my $left = time + 2.1;
+    wait_until { time > $left } 3;
+    get('/plain/three');
+    is(($backend->requests)[-1]{n}, 1, 'not after two seconds: left a second before the member closes it');
+    ok((wait_until { grep { $_->{state} eq 'closed' && $_->{closed_by} eq 'peer' } $backend->connections } 3), 'by httpd');
+    $backend->clear;
+    $backend->on('/one', http_answer(200, ['Keep-Alive' => 'timeout=1'], 'x'));
+    get('/plain/one');
+    $left = time + 0.7;
+    wait_until { time > $left } 3;
+    get('/plain/one');
+    is(($backend->requests)[-1]{n}, 1, 'timeout=1: left well before a second');
+    get('/ttl/ok');
+    $left = time + 1.2;
+    wait_until { time > $left } 3;
+    get('/ttl/ok');
+    is(($member{ttl}->requests)[-1]{n}, 1, 'ttl=1: not used again after a second');
+};
+
+subtest 'unread bytes' => sub {
+    my $backend = $member{plain};
+    $backend->clear;
+    $backend->on('/ok', $keep);
+    $backend->on('/extra', [http_answer(200, [], 'x'), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"]);
+    for my $n (1 .. 5) {
+        get('/plain/extra');
+        # They are there before the next request is.
+        wait_until { $n == grep { $_->{uri} eq '/extra' && defined $_->{answered_at} } $backend->requests } 2;
+        is(get('/plain/ok')->{body}, 'kept', 'what came after an answer is nobody\'s');
+    }
+};
+
+subtest 'no more than max' => sub {
+    plan skip_all => 'each child has one thread' if $prefork;
+    my $backend = $member{one};
+    $backend->on('/hold', [hold('busy'), $keep]);
+    my $first = Usher::Client->new(port => $httpd->port);
+    $first->send(http_request(GET => '/one/hold'));
+    wait_until { $backend->holding('busy') };
+    my $start = time;
+    my $second = ask($httpd, GET => '/one/ok', ['X-Id' => 'limit']);
+    is($second->{status}, 503, 'max=1 and busy: 503');
+    cmp_ok(time - $start, '>=', 0.25, 'after acquire');
+    cmp_ok(time - $start, '<', 2, 'not much later');
+    like(logged($httpd, 'limit')->{attempts} // '', qr/=limit/, 'told so');
+    my $third = Usher::Client->new(port => $httpd->port);
+    $third->send(http_request(GET => '/one/ok'));
+    wait_until { 0 } 0.1;
+    $backend->release('busy');
+    is($third->answer->{status}, 200, 'who waited gets it when it is free');
+    is($first->answer->{status}, 200, 'as the first');
+    my @all = $backend->connections;
+    is(scalar(grep { $_->{state} ne 'closed' } @all), 1, 'there is one connection');
+    cmp_ok(scalar @all, '<=', 2, 'nobody else came') or diag explain \@all;
+};
+
+subtest 'a member that was away' => sub {
+    my $backend = $member{two};
+    my $port = $backend->port;
+    my $plain = $member{once};
+    $plain->stop;
+    like(get('/once/ok', [], $_, $_ eq 'POST' ? 'body' : undef)->{status}, qr/^50[23]$/, "down: $_") for qw(GET POST);
+    $plain->start;
+    $plain->on('/ok', $keep);
+    is(get('/once/ok')->{status}, 200, 'back: at once, a plain worker is not put out of service');
+};
+
+subtest 'graceful restart' => sub {
+    my $backend = $member{plain};
+    $backend->clear;
+    $backend->on('/ok', $keep);
+    $backend->on('/slow', [stall(0.8), $keep]);
+    my $slow = Usher::Client->new(port => $httpd->port);
+    $slow->send(http_request(GET => '/plain/slow'));
+    wait_until { scalar $backend->requests('/slow') };
+    $httpd->log->tolerate(qr/AH00288|AH03490/);    # a small scoreboard
+    ok($httpd->graceful, 'while a request is under way');
+    is(tells($slow->answer), '200 complete kept', 'it gets its answer');
+    is(ask($httpd, GET => '/plain/ok')->{status}, 200, 'and so do new ones');
+};
+
+$httpd->log->tolerate(qr/USHER2\d\d\d/);
+$httpd->finish('httpd lives, and says nothing of closed idle connections');
+done_testing;
