@@ -18,7 +18,7 @@ my $ajp = Usher::Tomcat->start(proto => 'ajp', route => 'ajp', secret => 'of-thi
 # retry=0: a member that could not be reached is asked again at once. The wrong
 # secret comes first, with a longer URL: otherwise both were the same worker.
 my $httpd = Usher::Httpd->new(
-    modules => [qw(unixd log_config proxy proxy_http proxy_ajp)],
+    usher => ['usher'], modules => [qw(unixd log_config proxy proxy_http proxy_ajp)],
     conf => <<"EOT",
 ProxyPass /wrong/ @{[ $ajp->url ]}/wrong/ secret=of-another-test
 <Location /http/>

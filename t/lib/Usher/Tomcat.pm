@@ -26,6 +26,7 @@ sub missing {
 #   secret => AJP's, default a fixed one
 #   route  => the jvmRoute, default none
 #   port   => default a free one
+#   webapp => a folder with the application, default build/webapp
 # Dies where Tomcat does not answer; its output is shown then.
 sub start {
     my ($class, %opt) = @_;
@@ -70,6 +71,7 @@ sub launch {
 
     if (!$pid) {
         $ENV{JVM_ROUTE} = $self->{route};
+        $ENV{WEBAPP} = $self->{webapp} // '';
         delete @ENV{qw(LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS)};
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $self->console;
