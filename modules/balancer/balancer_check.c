@@ -7,7 +7,8 @@ APLOG_USE_MODULE(usher_balancer);
 
 const usher_core_t *balancer_core;
 
-/* Whom a cluster's members are served by; NULL for nobody. */
+/* Why mod_usher_backend (with backend) or the stock modules do not serve such a
+ * member; "" where they do; NULL: it is no kind of member for a cluster. */
 static const char *check_handler_of(const char *scheme, int backend)
 {
     static const char *const served[] = { "http", "ws", NULL };
@@ -25,6 +26,13 @@ static const char *check_handler_of(const char *scheme, int backend)
         }
     }
     return NULL;
+}
+
+int balancer_check_is_served(const char *scheme)
+{
+    const char *handler = check_handler_of(scheme, 1);
+
+    return handler && !*handler;
 }
 
 static const char *check_members(const proxy_balancer *b, int backend, apr_pool_t *p)

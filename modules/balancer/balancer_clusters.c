@@ -72,6 +72,19 @@ static usher_member_rec_t *clusters_record(const balancer_cluster_t *cluster,
     return rec ? rec : apr_pcalloc(p, sizeof(*rec));
 }
 
+/* Nobody checks what balancer-manager adds. */
+static int clusters_may_serve(const balancer_cluster_t *cluster, const proxy_worker *worker)
+{
+    if (!cluster->standin || balancer_check_is_served(worker->s->scheme)) {
+        return 1;
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(3012)
+                 "%s: its new member %s gets no requests, as mod_usher_backend does not "
+                 "serve its scheme: add members with http URLs", cluster->name,
+                 worker->s->name_ex);
+    return 0;
+}
+
 /* A worker that balancer-manager is just making is left out, and found by the
  * next request: then seen is not the length of the list. */
 static balancer_members_t *clusters_make_members(const balancer_cluster_t *cluster,
@@ -89,6 +102,9 @@ static balancer_members_t *clusters_make_members(const balancer_cluster_t *clust
 
         if (!worker || !worker->s) {
             members->seen = -1;
+            continue;
+        }
+        if (!clusters_may_serve(cluster, worker)) {
             continue;
         }
         member->worker = worker;

@@ -106,6 +106,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     picker_attempt_t *attempt;
     proxy_worker *worker;
     usher_member_rec_t *rec;
+    balancer_choice_t choice;
     int i, rc;
 
     if (!request->counted) {
@@ -118,6 +119,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
         picker_log_none(request, r);
         return HTTP_SERVICE_UNAVAILABLE;
     }
+    picker_choice(&choice, request);
     request->tried[i] = 1;
     worker = request->members->list[i].worker;
     memset(member, 0, sizeof(*member));
@@ -134,6 +136,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     attempt->index = i;
     attempt->began_at = balancer_now();
     member->worker = worker;
+    member->last_resort = balancer_pick_standing(&choice, i, NULL) != BALANCER_STANDING_USABLE;
     member->data = attempt;
     return OK;
 }

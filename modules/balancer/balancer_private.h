@@ -66,6 +66,8 @@ static inline apr_int64_t balancer_now(void)
  * @return NULL: it can
  */
 const char *balancer_check_why_not(const proxy_balancer *b, server_rec *s, apr_pool_t *p);
+/** Whether mod_usher_backend serves members of this scheme. */
+int balancer_check_is_served(const char *scheme);
 int balancer_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
 /* balancer_clusters.c */
