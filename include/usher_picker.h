@@ -51,6 +51,8 @@ typedef struct usher_member_t {
      * worker is the key. */
     unsigned char id[16];
     apr_uint32_t generation;
+    unsigned int last_resort : 1; /**< it rests, or is believed in error: there is
+                                   * no better one left */
     void *data; /**< the picker's own */
 } usher_member_t;
 
@@ -72,7 +74,8 @@ struct usher_picker_t {
     /**
      * Choose the next member: one that this request has not tried. Sets the
      * member's environment (BALANCER_*) and notes on r, counts it as elected.
-     * @return OK; HTTP_SERVICE_UNAVAILABLE where none is left
+     * @return OK; HTTP_SERVICE_UNAVAILABLE where none is left; another status
+     *         where the request itself must be refused
      */
     int (*next)(usher_picker_t *picker, request_rec *r, usher_member_t *member);
     /**

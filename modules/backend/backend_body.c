@@ -84,12 +84,12 @@ static int body_hold_in_file(backend_exchange_t *x, const char *data, apr_size_t
         return 0;
     }
     for (apr_size_t done = 0; done < len; done += n) {
-        n = pwrite(body->file, data + done, len - done, body->file_len + done);
+        n = pwrite(body->file, data + done, len - done, body->file_len + (apr_off_t)done);
         if (n <= 0) {
             return 0;
         }
     }
-    body->file_len += len;
+    body->file_len += (apr_off_t)len;
     return 1;
 }
 
@@ -137,7 +137,7 @@ static apr_status_t body_take(backend_exchange_t *x, apr_bucket_brigade *bb, int
             if (rv != APR_SUCCESS) {
                 return rv;
             }
-            body->read += len;
+            body->read += (apr_off_t)len;
             body->keep = body->keep && body_hold(x, data, len, limited);
             if (!body->keep && len) {
                 rv = apr_bucket_setaside(e, x->r->pool);
@@ -155,14 +155,14 @@ static apr_status_t body_take(backend_exchange_t *x, apr_bucket_brigade *bb, int
 }
 
 /* APR_EAGAIN: nothing there just now. */
-static apr_status_t body_fetch(backend_exchange_t *x, apr_read_type_e block,
-                               apr_size_t max, int limited)
+static apr_status_t body_fetch(backend_exchange_t *x, apr_size_t max, int limited)
 {
     request_rec *r = x->r;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_status_t rv;
 
-    rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, block, max);
+    rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                        (apr_off_t)max);
     if (rv == APR_SUCCESS) {
         rv = APR_BRIGADE_EMPTY(bb) ? APR_EAGAIN : body_take(x, bb, limited);
     }
@@ -184,12 +184,28 @@ static int body_failed(backend_exchange_t *x, apr_status_t rv)
 
 static int body_read_ahead(backend_exchange_t *x, apr_off_t max, int limited)
 {
-    while (!x->body.eos && x->body.read < max) {
-        apr_status_t rv = body_fetch(x, APR_BLOCK_READ,
-                                     PREFETCH - (apr_size_t)(x->body.read % PREFETCH), limited);
+    apr_time_t until = backend_now() + x->r->server->timeout;
+    apr_status_t rv;
 
-        if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
+    while (!x->body.eos && x->body.read < max) {
+        rv = body_fetch(x, PREFETCH - (apr_size_t)(x->body.read % PREFETCH), limited);
+        if (rv == APR_SUCCESS) {
+            until = backend_now() + x->r->server->timeout;
+            continue;
+        }
+        if (!APR_STATUS_IS_EAGAIN(rv)) {
             return body_failed(x, rv);
+        }
+        backend_answer_ask_body(x);
+        if (backend_client_wait(x, until)) {
+            return body_failed(x, APR_ECONNABORTED);
+        }
+        if (x->total_deadline && backend_now() >= x->total_deadline) {
+            body_failed(x, APR_TIMEUP);
+            return HTTP_GATEWAY_TIME_OUT;
+        }
+        if (backend_now() >= until) {
+            return body_failed(x, APR_TIMEUP);
         }
     }
     return OK;
@@ -322,7 +338,7 @@ static backend_body_e body_piece(backend_exchange_t *x, struct iovec *iov)
     }
     iov->iov_base = (char *)data;
     iov->iov_len = len;
-    x->out_body = len;
+    x->out_body = (apr_off_t)len;
     return BACKEND_BODY_DATA;
 }
 
@@ -362,7 +378,7 @@ backend_body_e backend_body_next(backend_exchange_t *x, struct iovec *iov, int *
         if (body->eos) {
             return body_is_of_its_length(x, 0, 1) ? BACKEND_BODY_END : BACKEND_BODY_FAILED;
         }
-        rv = body_fetch(x, APR_NONBLOCK_READ, PIECE, 1);
+        rv = body_fetch(x, PIECE, 1);
         if (APR_STATUS_IS_EAGAIN(rv)) {
             return BACKEND_BODY_WAIT;
         }

@@ -119,12 +119,30 @@ int backend_client_check(backend_exchange_t *x, short revents)
     }
     else if (!x->body.eos) {
         /* Its reader finds a mere end. */
-        x->client_gone = (revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+        x->client_gone = (revents & (POLLERR | POLLNVAL)) != 0;
     }
     else if (revents) {
         x->client_gone = client_judge(x, revents);
     }
     return x->client_gone;
+}
+
+int backend_client_wait(backend_exchange_t *x, apr_time_t until)
+{
+    struct pollfd fd = { .fd = x->client_fd, .events = POLLIN };
+    apr_time_t now = backend_now();
+    apr_interval_time_t most = x->client_fd < 0 ? BACKEND_BODY_INTERVAL : BACKEND_CLIENT_INTERVAL;
+
+    if (x->total_deadline && x->total_deadline < until) {
+        until = x->total_deadline;
+    }
+    if (until - now < most) {
+        most = until > now ? until - now : 0;
+    }
+    if (poll(&fd, x->client_fd >= 0, (int)((most + 999) / 1000)) <= 0) {
+        fd.revents = 0;
+    }
+    return backend_client_check(x, (short)(fd.revents & ~POLLIN));
 }
 
 short backend_client_events(const backend_exchange_t *x, int wants_body)

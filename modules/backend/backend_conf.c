@@ -103,8 +103,8 @@ typedef enum { KEY_DURATION, KEY_SIZE, KEY_NUMBER } conf_kind_e;
 typedef struct {
     const char *name;
     conf_kind_e kind;
-    apr_int64_t min, max; /* microseconds, bytes or a number */
     int may_be_off;       /* "off" means 0 */
+    apr_int64_t min, max; /* microseconds, bytes or a number */
     const char *allowed;  /* for the message */
     apr_size_t field;     /* of backend_conf_t; all these are apr_int64_t */
 } conf_key_t;
@@ -113,35 +113,35 @@ _Static_assert(sizeof(apr_interval_time_t) == sizeof(apr_int64_t), "a field is w
 #define FIELD(f) APR_OFFSETOF(backend_conf_t, f)
 
 static const conf_key_t timeout_keys[] = {
-    { "connect", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(connect_max) },
-    { "send", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(send_max) },
-    { "first", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(first_max) },
-    { "between", KEY_DURATION, MS, DAY, 0, "1ms to 1d", FIELD(between_max) },
-    { "total", KEY_DURATION, MS, DAY, 1, "1ms to 1d, or off", FIELD(total_max) },
+    { "connect", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(connect_max) },
+    { "send", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(send_max) },
+    { "first", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(first_max) },
+    { "between", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(between_max) },
+    { "total", KEY_DURATION, 1, MS, DAY, "1ms to 1d, or off", FIELD(total_max) },
     { NULL }
 };
 static const conf_key_t answer_keys[] = {
-    { "head", KEY_SIZE, K, 16 * K * K, 0, "1K to 16M", FIELD(head_max) },
-    { "fields", KEY_NUMBER, 1, 10000, 0, "1 to 10000", FIELD(fields_max) },
+    { "head", KEY_SIZE, 0, K, 16 * K * K, "1K to 16M", FIELD(head_max) },
+    { "fields", KEY_NUMBER, 0, 1, 10000, "1 to 10000", FIELD(fields_max) },
     { NULL }
 };
 static const conf_key_t buffer_keys[] = {
-    { "memory", KEY_SIZE, 0, 64 * K * K, 0, "0 to 64M", FIELD(hold_memory) },
-    { "file", KEY_SIZE, 0, K * K * K * K, 0, "0 to 1T", FIELD(hold_file) },
+    { "memory", KEY_SIZE, 0, 0, 64 * K * K, "0 to 64M", FIELD(hold_memory) },
+    { "file", KEY_SIZE, 0, 0, K * K * K * K, "0 to 1T", FIELD(hold_file) },
     { NULL }
 };
 static const conf_key_t budget_keys[] = {
-    { "percent", KEY_NUMBER, 0, 100, 0, "0 to 100", FIELD(budget_percent) },
-    { "within", KEY_DURATION, SECOND, 60 * SECOND, 0, "1s to 60s", FIELD(budget_within) },
-    { "least", KEY_NUMBER, 0, 1000, 0, "0 to 1000", FIELD(budget_least) },
+    { "percent", KEY_NUMBER, 0, 0, 100, "0 to 100", FIELD(budget_percent) },
+    { "within", KEY_DURATION, 0, SECOND, 60 * SECOND, "1s to 60s", FIELD(budget_within) },
+    { "least", KEY_NUMBER, 0, 0, 1000, "0 to 1000", FIELD(budget_least) },
     { NULL }
 };
 static const conf_key_t rest_keys[] = {
-    { "failures", KEY_NUMBER, 1, 1000, 0, "1 to 1000", FIELD(rest_failures) },
-    { "within", KEY_DURATION, SECOND, HOUR, 0, "1s to 1h", FIELD(rest_within) },
-    { "rest", KEY_DURATION, 100 * MS, HOUR, 0, "100ms to 1h", FIELD(rest_time) },
-    { "slowstart", KEY_DURATION, 0, HOUR, 0, "0 to 1h", FIELD(rest_slowstart) },
-    { "share", KEY_NUMBER, 1, 100, 0, "1 to 100", FIELD(rest_share) },
+    { "failures", KEY_NUMBER, 0, 1, 1000, "1 to 1000", FIELD(rest_failures) },
+    { "within", KEY_DURATION, 0, SECOND, HOUR, "1s to 1h", FIELD(rest_within) },
+    { "rest", KEY_DURATION, 0, 100 * MS, HOUR, "100ms to 1h", FIELD(rest_time) },
+    { "slowstart", KEY_DURATION, 0, 0, HOUR, "0 to 1h", FIELD(rest_slowstart) },
+    { "share", KEY_NUMBER, 0, 1, 100, "1 to 100", FIELD(rest_share) },
     { NULL }
 };
 

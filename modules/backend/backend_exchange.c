@@ -28,6 +28,10 @@ void backend_exchange_release(backend_exchange_t *x, int whole)
         return;
     }
     x->link = NULL;
+    if (!whole && x->receiving != BACKEND_RECV_TUNNEL) {
+        backend_link_abort(link);
+        return;
+    }
     if (!whole || x->link_close || x->in_len || x->sending != BACKEND_SEND_DONE || idle_max == 0) {
         backend_link_close(link);
         return;
@@ -50,6 +54,34 @@ static void exchange_member_done(backend_exchange_t *x, int status)
     }
 }
 
+/* What pickers tell the environment of a member. */
+static const char *const exchange_env[] = {
+    "BALANCER_WORKER_NAME", "BALANCER_WORKER_ROUTE", "BALANCER_ROUTE_CHANGED"
+};
+
+static void exchange_env_get(const backend_exchange_t *x, const char *values[])
+{
+    int i;
+
+    for (i = 0; i < BACKEND_ENV_LEN; ++i) {
+        values[i] = apr_table_get(x->r->subprocess_env, exchange_env[i]);
+    }
+}
+
+static void exchange_env_set(const backend_exchange_t *x, const char *const values[])
+{
+    int i;
+
+    for (i = 0; i < BACKEND_ENV_LEN; ++i) {
+        if (values[i]) {
+            apr_table_setn(x->r->subprocess_env, exchange_env[i], values[i]);
+        }
+        else {
+            apr_table_unset(x->r->subprocess_env, exchange_env[i]);
+        }
+    }
+}
+
 static int exchange_member_next(backend_exchange_t *x)
 {
     int rc = OK;
@@ -57,6 +89,7 @@ static int exchange_member_next(backend_exchange_t *x)
     if (x->has_next) {
         x->member = x->next_member;
         x->has_next = 0;
+        exchange_env_set(x, x->next_env);
     }
     else {
         memset(&x->member, 0, sizeof(x->member));
@@ -67,12 +100,17 @@ static int exchange_member_next(backend_exchange_t *x)
     return rc;
 }
 
-/* Choose the next member before the present one is given up. */
+/* Choose the next member before the present one is given up, if it is. */
 static int exchange_member_ahead(backend_exchange_t *x)
 {
+    const char *env[BACKEND_ENV_LEN];
+
     if (!x->has_next) {
+        exchange_env_get(x, env);
         memset(&x->next_member, 0, sizeof(x->next_member));
         x->has_next = x->picker->next(x->picker, x->r, &x->next_member) == OK;
+        exchange_env_get(x, x->next_env);
+        exchange_env_set(x, env);
     }
     return x->has_next;
 }
@@ -122,9 +160,20 @@ static exchange_next_e exchange_after_nothing(backend_exchange_t *x)
     return x->reused ? NEXT_FRESH : NEXT_MEMBER;
 }
 
+/* A kept connection may have been closed as an idle one: the same member then
+ * gets the request over a fresh one. But when a server is killed its kept
+ * connections are cut before its port is closed, and a fresh one would be cut as
+ * well, with no delivery left: so a request that needs not stay goes to another
+ * member, if there is a sound one. */
 static exchange_next_e exchange_after_cut(backend_exchange_t *x)
 {
-    if (!x->reused || x->bytes_of_attempt) {
+    int stays = x->reused && !x->bytes_of_attempt;
+
+    if (stays && exchange_is_repeatable(x, x->deliveries)
+        && !apr_table_get(x->r->notes, "session-route")) {
+        stays = !exchange_member_ahead(x) || x->next_member.last_resort;
+    }
+    if (!stays) {
         return exchange_on_another(x);
     }
     return exchange_is_repeatable(x, x->deliveries) && exchange_take_replay(x) ? NEXT_FRESH
@@ -266,6 +315,7 @@ static backend_end_e exchange_attempt(backend_exchange_t *x)
     backend_end_e end = backend_attempt_run(x);
 
     if (end == BACKEND_END_UPGRADED) {
+        x->receiving = BACKEND_RECV_TUNNEL;
         end = backend_tunnel_run(x);
     }
     backend_exchange_release(x, end == BACKEND_END_OVERRIDE && exchange_body_came_along(x));
@@ -318,7 +368,9 @@ static int exchange_prepare(backend_exchange_t *x)
     }
     if (rc != OK) {
         x->state.phase = 'R';
-        x->state.who = x->state.who == '-' ? 'C' : x->state.who;
+        if (x->state.who == '-') {
+            x->state.who = 'C';
+        }
         x->outcome = USHER_OUTCOME_CLIENT;
         return rc;
     }
@@ -339,8 +391,9 @@ static int exchange_loop(backend_exchange_t *x)
 
     for (;;) {
         if (next == NEXT_MEMBER) {
-            if (exchange_member_next(x) != OK) {
-                return exchange_failed(x, end);
+            rc = exchange_member_next(x);
+            if (rc != OK) {
+                return rc == HTTP_SERVICE_UNAVAILABLE ? exchange_failed(x, end) : rc;
             }
             rc = exchange_prepare(x);
             if (rc != OK) {

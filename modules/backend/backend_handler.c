@@ -39,6 +39,34 @@ static int handler_serves(const char *url)
     return !ap_cstr_casecmpn(url, "http://", 7) || !ap_cstr_casecmpn(url, "ws://", 5);
 }
 
+/* Whether the balancer has a member that only another handler can serve. */
+static int handler_is_mixed(const proxy_balancer *balancer)
+{
+    int i;
+
+    for (i = 0; balancer && i < balancer->workers->nelts; ++i) {
+        const proxy_worker *worker = APR_ARRAY_IDX(balancer->workers, i, const proxy_worker *);
+
+        if (ap_cstr_casecmp(worker->s->scheme, "http") != 0
+            && ap_cstr_casecmp(worker->s->scheme, "ws") != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A 503 would make mod_proxy mark its choice as in error for a minute and try
+ * the others, which was done. The note ends its loop, and nobody is blamed. Only
+ * where a member is left that we cannot serve it shall go on. */
+static int handler_answer(request_rec *r, const handler_record_t *record)
+{
+    if (record->exchange->status == HTTP_SERVICE_UNAVAILABLE
+        && !handler_is_mixed(record->balancer)) {
+        apr_table_setn(r->notes, "proxy-error-override", "1");
+    }
+    return record->exchange->status;
+}
+
 int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                            char *url, const char *proxyhost, apr_port_t proxyport)
 {
@@ -56,7 +84,7 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
     }
     record = handler_record(r);
     if (record->exchange) {
-        return record->exchange->status;
+        return handler_answer(r, record);
     }
     x = apr_pcalloc(r->pool, sizeof(*x));
     record->exchange = x;
@@ -70,5 +98,5 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
     backend_conf_picker(x->conf, x->picker);
     x->status = backend_exchange_run(x);
     backend_note_finish(x);
-    return x->status;
+    return handler_answer(r, record);
 }

@@ -43,6 +43,16 @@ void backend_link_close(backend_link_t *link)
     link_free(link);
 }
 
+void backend_link_abort(backend_link_t *link)
+{
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+    if (link->fd >= 0) {
+        setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    link_free(link);
+}
+
 /* Nothing may have come while it was idle: an end, or bytes that belong to no
  * request of ours. */
 static int link_is_quiet(const backend_link_t *link)
@@ -83,10 +93,13 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
     now = backend_now();
     for (;;) {
         apr_thread_mutex_lock(target->mutex);
-        link = target->idle && now - target->idle->idle_since <= idle_max
-                   ? link_pop(target) : NULL;
+        link = link_pop(target);
         apr_thread_mutex_unlock(target->mutex);
         if (!link) {
+            return NULL;
+        }
+        if (now - link->idle_since > idle_max) {
+            link_free(link); /* a fresh one takes its place; the others are older */
             return NULL;
         }
         if (!link_is_due(link, now) && link_is_quiet(link)) {
@@ -97,7 +110,7 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
 }
 
 /* Under the target's mutex: whether there is room for one more. An idle link is
- * closed for it where the limit is reached. */
+ * taken for it where the limit is reached. */
 static backend_link_t *link_make_room(backend_target_t *target, int *room)
 {
     *room = target->links_max <= 0 || target->links_len < target->links_max;
@@ -108,7 +121,8 @@ static backend_link_t *link_make_room(backend_target_t *target, int *room)
     return link_pop(target);
 }
 
-backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max)
+backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max,
+                                 int may_be_kept)
 {
     backend_link_t *link = NULL;
     apr_time_t until = 0;
@@ -132,6 +146,9 @@ backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t w
     }
     if (!room) {
         return NULL;
+    }
+    if (link && may_be_kept && !link_is_due(link, backend_now()) && link_is_quiet(link)) {
+        return link;
     }
     if (link) {
         link_close_fd(link);
@@ -224,23 +241,34 @@ backend_io_e backend_link_connect(backend_link_t *link, request_rec *r,
     return *error == EINPROGRESS || *error == EINTR ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
 }
 
+/* The port that httpd has on its side, for the note proxy-source-port. */
+static apr_port_t link_local_port(const backend_link_t *link)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } local = { .any.sa_family = AF_UNSPEC };
+    socklen_t len = sizeof(local);
+
+    if (!link->address.len || getsockname(link->fd, &local.any, &len) != 0) {
+        return 0;
+    }
+    return ntohs(local.any.sa_family == AF_INET6 ? local.in6.sin6_port : local.in.sin_port);
+}
+
 backend_io_e backend_link_connected(backend_link_t *link, int *error)
 {
-    struct sockaddr_storage local;
     socklen_t len = sizeof(*error);
 
+    *error = 0;
     if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, error, &len) != 0) {
         *error = errno;
     }
     if (*error) {
         return BACKEND_IO_FAILED;
     }
-    len = sizeof(local);
-    if (link->address.len && getsockname(link->fd, (struct sockaddr *)&local, &len) == 0) {
-        link->local_port = ntohs(local.ss_family == AF_INET6
-                                     ? ((struct sockaddr_in6 *)&local)->sin6_port
-                                     : ((struct sockaddr_in *)&local)->sin_port);
-    }
+    link->local_port = link_local_port(link);
     return BACKEND_IO_DONE;
 }
 

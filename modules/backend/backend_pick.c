@@ -194,7 +194,7 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     apr_int64_t now = pick_now();
     proxy_worker *worker = NULL;
     pick_try_t *try;
-    int rank;
+    int rank = 0;
 
     if (!pick->tries->nelts) {
         worker = pick_first(pick, r, now);
@@ -212,6 +212,7 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     APR_ARRAY_PUSH(pick->tries, pick_try_t *) = try;
     member->worker = worker;
     member->data = try;
+    member->last_resort = rank >= RANK_IN_ERROR;
     member->url = pick->url;
     if (worker != pick->first) {
         pick_tell(pick, r, worker);

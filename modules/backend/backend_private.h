@@ -7,7 +7,10 @@
  * backend_handler.c   mod_proxy's hooks: which requests are ours
  * backend_pick.c      the picker for plain workers and stock balancers
  * backend_exchange.c  the attempt loop: members, replays, what the client gets
- * backend_attempt.c   one attempt: connect, send, receive, without blocking
+ * backend_attempt.c   one attempt: connect, send, receive; all its waiting
+ * backend_connect.c   the link: a kept one, or a new one
+ * backend_send.c      the sender
+ * backend_receive.c   the receiver, up to the end of the head
  * backend_head.c      the head of the request that is sent
  * backend_body.c      the client's body, and what is held of it
  * backend_answer.c    the head of the answer, as the client gets it
@@ -218,10 +221,12 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
 
 /**
  * Make room for a new link of the target, under its limit.
- * @param wait_max  microseconds to wait for one to be given back
- * @return a link without a socket; NULL: the limit is reached
+ * @param wait_max     microseconds to wait for one to be given back
+ * @param may_be_kept  the one given back may be used as it is
+ * @return a link without a socket, or a kept one; NULL: the limit is reached
  */
-backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max);
+backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max,
+                                 int may_be_kept);
 
 /**
  * Begin to connect. The link's socket is closed first where it has one.
@@ -244,8 +249,12 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
 /** Give a link back, to be kept for the next request. It may be closed instead. */
 void backend_link_release(backend_link_t *link);
 
-/** Close a link. */
+/** Close a link. What was sent is still delivered. */
 void backend_link_close(backend_link_t *link);
+
+/** Close it with a reset, so that the backend need not wait for what will never
+ * come, nor send what nobody reads. */
+void backend_link_abort(backend_link_t *link);
 
 /** Close what is not good any more of a target's idle links: the keeper's. */
 void backend_link_sweep(backend_target_t *target);
@@ -271,6 +280,8 @@ typedef struct backend_state_t {
 } backend_state_t;
 
 #define BACKEND_ATTEMPTS_MAX 16
+/** Variables of the environment that name a balancer's member. */
+#define BACKEND_ENV_LEN 3
 
 /** What is remembered of an attempt, for the log. Times in microseconds. */
 typedef struct backend_trace_t {
@@ -325,7 +336,8 @@ typedef enum {
     BACKEND_RECV_HEAD,
     BACKEND_RECV_BODY,
     BACKEND_RECV_TRAILERS,
-    BACKEND_RECV_DONE
+    BACKEND_RECV_DONE,
+    BACKEND_RECV_TUNNEL
 } backend_recv_e;
 
 typedef enum {
@@ -372,6 +384,7 @@ typedef struct backend_exchange_t {
     usher_member_t member;
     unsigned int has_member : 1; /**< and the picker awaits done() for it */
     usher_member_t next_member; /**< chosen ahead, with has_next */
+    const char *next_env[BACKEND_ENV_LEN];
     unsigned int has_next : 1;
     usher_outcome_e outcome;  /**< of the member's last attempt */
 
@@ -471,6 +484,39 @@ void backend_exchange_release(backend_exchange_t *x, int whole);
 /** Do what can be done without waiting, wait, and again, until it is over. */
 backend_end_e backend_attempt_run(backend_exchange_t *x);
 
+/* What backend_attempt_wait() waits for */
+#define BACKEND_WANT_LINK_IN  1
+#define BACKEND_WANT_LINK_OUT 2
+#define BACKEND_WANT_BODY     4 /**< of the client */
+
+/**
+ * Wait for the link or the client.
+ * @param until  when this phase is over, on the boot clock
+ * @param late   set when it is, or the request's total time
+ * @return CLIENT when the client is gone, else NONE
+ */
+backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t until, int *late);
+
+/** How an attempt ends whose time is over. NONE: it goes on in another way. */
+backend_end_e backend_attempt_timed_out(backend_exchange_t *x);
+
+/** How an attempt ends whose link broke. @param why  for the log */
+backend_end_e backend_attempt_cut(backend_exchange_t *x, const char *why);
+
+/** How an attempt ends whose answer must not be passed on. */
+backend_end_e backend_attempt_malformed(backend_exchange_t *x, const char *why);
+
+/* backend_connect.c */
+
+/** Get x->link for this attempt. */
+backend_end_e backend_connect(backend_exchange_t *x);
+
+/* backend_send.c, backend_receive.c */
+
+/** Do what can be done without waiting; tell in *want what is waited for. */
+backend_end_e backend_send_step(backend_exchange_t *x, int *want);
+backend_end_e backend_receive_step(backend_exchange_t *x, int *want);
+
 /* backend_head.c */
 
 /** Make the head for this attempt's member.
@@ -529,6 +575,16 @@ void backend_relay_break(backend_exchange_t *x);
 /* backend_client.c */
 
 void backend_client_begin(backend_exchange_t *x);
+
+/** How often a client is looked at that cannot be polled (HTTP/2). */
+#define BACKEND_CLIENT_INTERVAL (250 * APR_TIME_C(1000))
+/** The same while its body is waited for. */
+#define BACKEND_BODY_INTERVAL (10 * APR_TIME_C(1000))
+
+/** Wait a moment for more of the client's body.
+ * @param until  boot clock: not longer than that
+ * @return 1 when the client is gone */
+int backend_client_wait(backend_exchange_t *x, apr_time_t until);
 
 /** What to poll the client's descriptor for.
  * @param wants_body  the sender waits for more of the request's body */

@@ -99,7 +99,7 @@ static backend_end_e relay_dechunk(backend_exchange_t *x, char *buf, apr_size_t 
         }
         at += used;
     } while (state == USHER_PARSE_MORE && used);
-    x->body_received += out;
+    x->body_received += (apr_off_t)out;
     if (state == USHER_PARSE_BAD) {
         return relay_malformed(x, why);
     }
@@ -124,7 +124,7 @@ static backend_end_e relay_understand(backend_exchange_t *x, char *buf, apr_size
         x->link_close = 1;
         return relay_malformed(x, "more body than announced");
     }
-    x->body_received += *len;
+    x->body_received += (apr_off_t)*len;
     if (x->ends == BACKEND_ENDS_LENGTH && x->body_received == x->answer.content_length) {
         x->receiving = BACKEND_RECV_DONE;
     }
@@ -191,7 +191,7 @@ static backend_end_e relay_read_trailers(backend_exchange_t *x)
         return relay_no_bytes(x, io, error);
     }
     x->in_len += n;
-    x->bytes_in += n;
+    x->bytes_in += (apr_off_t)n;
     x->progress_at = 0;
     return relay_trailers(x);
 }
@@ -224,7 +224,7 @@ static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, 
     else {
         io = backend_link_recv(x->link, buf, size, len, &error);
         x->readable = x->readable && *len == size;
-        x->bytes_in += *len;
+        x->bytes_in += (apr_off_t)*len;
         x->progress_at = *len ? 0 : x->progress_at;
     }
     end = io == BACKEND_IO_DONE ? relay_understand(x, buf, len) : relay_no_bytes(x, io, error);

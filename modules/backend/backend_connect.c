@@ -1,0 +1,118 @@
+/* A link for an attempt: a kept one, or a new one to one address after the
+ * other. */
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+/* A request whose second delivery would do harm uses a kept link only if it
+ * was in use so lately: the longer it was idle, the likelier the backend closes
+ * it just now. */
+#define RISKY_IDLE_MAX APR_USEC_PER_SEC
+/* For one address, where nothing else is configured. */
+#define CONNECT_MAX (5 * APR_USEC_PER_SEC)
+
+static apr_interval_time_t connect_max(const backend_exchange_t *x)
+{
+    return x->conf->connect_max != USHER_UNSET ? x->conf->connect_max
+           : x->member.worker->s->conn_timeout_set ? x->member.worker->s->conn_timeout
+           : CONNECT_MAX;
+}
+
+static backend_end_e connect_failed(backend_exchange_t *x, int error)
+{
+    x->state.who = error == ETIMEDOUT ? 's' : 'S';
+    x->outcome = error == ETIMEDOUT ? USHER_OUTCOME_UNREACHABLE : USHER_OUTCOME_REFUSED;
+    x->why = error == 0 ? "its name is not known"
+             : error == ETIMEDOUT ? "it did not answer the connect"
+             : apr_psprintf(x->r->pool, "it could not be connected to: %s", strerror(error));
+    return BACKEND_END_NO_LINK;
+}
+
+/* One address. Waits until it is connected, or sets *error. */
+static backend_end_e connect_one(backend_exchange_t *x,
+                                         const backend_address_t *address, int *error)
+{
+    apr_time_t until = backend_now() + connect_max(x);
+    backend_io_e io = backend_link_connect(x->link, x->r, address, x->member.worker, error);
+    backend_end_e end;
+    int late;
+
+    while (io == BACKEND_IO_AGAIN) {
+        struct pollfd done;
+
+        end = backend_attempt_wait(x, BACKEND_WANT_LINK_OUT, until, &late);
+        if (end != BACKEND_END_NONE) {
+            return end;
+        }
+        done.fd = x->link->fd;
+        done.events = POLLOUT;
+        if (poll(&done, 1, 0) == 1) {
+            io = backend_link_connected(x->link, error);
+        }
+        else if (late) {
+            *error = ETIMEDOUT;
+            io = BACKEND_IO_FAILED;
+        }
+    }
+    x->readable = 0;
+    if (io == BACKEND_IO_DONE) {
+        *error = 0;
+    }
+    else if (address->len) {
+        backend_target_address_failed(x->target, address);
+    }
+    return BACKEND_END_NONE;
+}
+
+/* All addresses in turn; once more when the name has got others meanwhile. */
+static backend_end_e connect_all(backend_exchange_t *x)
+{
+    static const backend_address_t none;
+    backend_end_e end = BACKEND_END_NONE;
+    int error = 0, refreshed = 0, n, i;
+
+    do {
+        if (x->target->uds_path) {
+            n = 1;
+            x->addresses[0] = none;
+        }
+        else {
+            n = backend_target_addresses(x->target, x->addresses);
+        }
+        for (i = 0; i < n; ++i) {
+            end = connect_one(x, &x->addresses[i], &error);
+            if (end != BACKEND_END_NONE || !error) {
+                return end;
+            }
+            if (x->total_deadline && backend_now() >= x->total_deadline) {
+                return backend_attempt_timed_out(x);
+            }
+        }
+    } while (!refreshed++ && backend_target_refresh(x->target));
+    return connect_failed(x, error);
+}
+
+backend_end_e backend_connect(backend_exchange_t *x)
+{
+    const proxy_worker *worker = x->member.worker;
+
+    x->reused = 0;
+    if (!x->fresh_only) {
+        x->link = backend_link_reuse(x->target, x->replayable ? APR_INT64_MAX : RISKY_IDLE_MAX);
+        x->reused = x->link != NULL;
+    }
+    if (x->link) {
+        return BACKEND_END_NONE;
+    }
+    x->link = backend_link_new(x->target, worker->s->acquire_set ? worker->s->acquire
+                                                                 : connect_max(x),
+                               !x->fresh_only);
+    if (!x->link) {
+        x->outcome = USHER_OUTCOME_LIMIT;
+        x->why = "all connections that max= allows are in use";
+        x->state.who = 'P';
+        return BACKEND_END_NO_LINK;
+    }
+    x->reused = x->link->fd >= 0;
+    return x->reused ? BACKEND_END_NONE : connect_all(x);
+}
