@@ -33,15 +33,15 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
     apr_interval_time_t max;
     apr_time_t from = x->progress_at;
 
+    if (x->client_at) {
+        return x->client_at + x->r->server->timeout;
+    }
     if (x->receiving != BACKEND_RECV_HEAD) {
         max = conf->between_max;
     }
     else if (x->sending == BACKEND_SEND_AWAIT_100) {
         return from + (worker->s->ping_timeout_set && worker->s->ping_timeout > 0
                            ? worker->s->ping_timeout : CONTINUE_WAIT);
-    }
-    else if (x->client_at) {
-        return x->client_at + x->r->server->timeout;
     }
     else if (x->sending < BACKEND_SEND_DONE) {
         max = conf->send_max;
@@ -51,6 +51,11 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
         from = x->sent_at ? x->sent_at : from;
     }
     return from + (max != USHER_UNSET ? max : attempt_io_max(x));
+}
+
+static int attempt_is_over(const backend_exchange_t *x)
+{
+    return x->total_deadline && backend_now() >= x->total_deadline;
 }
 
 /* How an attempt ends whose link broke; nothing may be known of it before. */
@@ -68,37 +73,50 @@ backend_end_e backend_attempt_cut(backend_exchange_t *x, const char *why)
     return BACKEND_END_CUT;
 }
 
+/* Who kept us waiting: its body is awaited, or it does not take the answer that
+ * is there. */
+static int attempt_waits_for_client(const backend_exchange_t *x)
+{
+    return x->client_at || (x->receiving != BACKEND_RECV_HEAD && x->readable);
+}
+
+static backend_end_e attempt_client_is_slow(backend_exchange_t *x, int over)
+{
+    x->why = over ? "the client was so slow that the total time was over"
+                  : "the client was too slow with the request's body";
+    x->state.who = 'c';
+    x->status = over ? HTTP_GATEWAY_TIME_OUT : HTTP_REQUEST_TIME_OUT;
+    return BACKEND_END_CLIENT;
+}
+
 backend_end_e backend_attempt_timed_out(backend_exchange_t *x)
 {
-    const proxy_worker *worker = x->member.worker;
+    int over = attempt_is_over(x);
 
-    if (x->total_deadline && backend_now() >= x->total_deadline) {
+    if (attempt_waits_for_client(x)) {
+        return attempt_client_is_slow(x, over);
+    }
+    x->state.who = 's';
+    if (over) {
         x->why = "it took longer than the total time allowed";
     }
     else if (x->receiving != BACKEND_RECV_HEAD) {
         x->why = "the answer's body came to a halt";
     }
     else if (x->sending == BACKEND_SEND_AWAIT_100) {
-        if (!worker->s->ping_timeout_set) {
+        if (!x->member.worker->s->ping_timeout_set) {
+            x->state.who = '-';
             x->sending = BACKEND_SEND_BODY; /* it knows no 100 Continue */
             x->progress_at = 0;
             return BACKEND_END_NONE;
         }
         x->why = "no 100 Continue within ping=";
-        x->state.who = 's';
         return BACKEND_END_WITHHELD;
-    }
-    else if (x->client_at) {
-        x->why = "the client was too slow with the request's body";
-        x->state.who = 'c';
-        x->status = HTTP_REQUEST_TIME_OUT;
-        return BACKEND_END_CLIENT;
     }
     else {
         x->why = x->sending < BACKEND_SEND_DONE ? "it did not read the request in time"
                                                 : "it did not answer in time";
     }
-    x->state.who = 's';
     return BACKEND_END_TIMEOUT;
 }
 
@@ -204,11 +222,14 @@ static backend_end_e attempt_exchange(backend_exchange_t *x)
         if (!x->progress_at) {
             x->progress_at = backend_now();
         }
+        late = 0;
         if (x->readable || (x->sending == BACKEND_SEND_BODY && x->out_at == x->out_len
                             && !(want & BACKEND_WANT_BODY))) {
-            continue; /* the answer asked for the body just now */
+            late = attempt_is_over(x); /* there is more to do at once */
         }
-        end = backend_attempt_wait(x, want, attempt_deadline(x), &late);
+        else {
+            end = backend_attempt_wait(x, want, attempt_deadline(x), &late);
+        }
         if (end == BACKEND_END_NONE && late) {
             end = backend_attempt_timed_out(x);
         }

@@ -58,7 +58,7 @@ static backend_end_e connect_one(backend_exchange_t *x,
     if (io == BACKEND_IO_DONE) {
         *error = 0;
     }
-    else if (address->len) {
+    else if (address->len && !(x->total_deadline && backend_now() >= x->total_deadline)) {
         backend_target_address_failed(x->target, address);
     }
     return BACKEND_END_NONE;

@@ -239,6 +239,17 @@ static void exchange_log(backend_exchange_t *x, exchange_next_e next, int status
     }
 }
 
+/* For an error page of httpd's: nothing of an answer is left. */
+static void exchange_forget_answer(backend_exchange_t *x)
+{
+    request_rec *r = x->r;
+
+    r->headers_out = x->headers_out;
+    r->status = HTTP_OK;
+    r->status_line = NULL;
+    r->content_type = x->content_type_before;
+}
+
 /* The client is gone, or its request cannot be read to its end. */
 static int exchange_client_ended(backend_exchange_t *x)
 {
@@ -249,6 +260,7 @@ static int exchange_client_ended(backend_exchange_t *x)
             backend_relay_break(x);
             return DONE;
         }
+        exchange_forget_answer(x);
         return x->status ? x->status : HTTP_BAD_REQUEST;
     }
     r->connection->aborted = 1;
@@ -271,10 +283,7 @@ static int exchange_failed(backend_exchange_t *x, backend_end_e end)
         backend_relay_break(x);
         return DONE;
     }
-    r->headers_out = x->headers_out;
-    r->status = HTTP_OK;
-    r->status_line = NULL;
-    r->content_type = x->content_type_before;
+    exchange_forget_answer(x);
     return end == BACKEND_END_TIMEOUT || (!x->deliveries && x->state.who == 's')
                ? HTTP_GATEWAY_TIME_OUT
            : x->deliveries ? HTTP_BAD_GATEWAY : HTTP_SERVICE_UNAVAILABLE;

@@ -139,6 +139,14 @@ static int pick_may_go_on(const pick_t *pick, request_rec *r)
            && !(s->max_attempts_set && pick->tries->nelts > s->max_attempts);
 }
 
+/* A session stays where it is, also in a slow start. */
+static int pick_is_of_session(const pick_t *pick, request_rec *r)
+{
+    const char *route = apr_table_get(r->notes, "session-route");
+
+    return route && !strcmp(route, pick->first->s->route);
+}
+
 /* mod_proxy's choice, or another one in its place while it rests or has not its
  * whole share yet. */
 static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t now)
@@ -163,7 +171,7 @@ static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t 
     case USHER_HEALTH_VERDICT_PROBE:
         return pick->first;
     case USHER_HEALTH_VERDICT_USABLE:
-        if (share == USHER_HEALTH_SHARE
+        if (share == USHER_HEALTH_SHARE || pick_is_of_session(pick, r)
             || (apr_uint32_t)(backend_now() * 2654435761u) >> 22 < share) {
             return pick->first;
         }
