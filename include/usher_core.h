@@ -148,7 +148,7 @@ typedef struct usher_core_t {
      * configuration lives: records that no post_config and no child has asked
      * for since a restart are given up later.
      * @param name    "balancer://app", or the URL of a plain backend
-     * @param server  who defines it, ""  for the main server
+     * @param server  who defines it, "host:port"; "" for the main server
      * @return NULL where there is none (it is logged once): the caller goes on
      *         with what its process knows
      */

@@ -58,7 +58,7 @@ int balancer_clusters_is_ours(const proxy_balancer *b)
 
 balancer_cluster_t *balancer_clusters_find(const proxy_balancer *b)
 {
-    return clusters ? apr_hash_get(clusters, &b->workers, sizeof(b->workers)) : NULL;
+    return clusters ? apr_hash_get(clusters, &b->workers, sizeof(void *)) : NULL;
 }
 
 /* A member that the registry has no room for is known to this process alone. */
@@ -178,7 +178,7 @@ static void clusters_add(const proxy_balancer *b, server_rec *s, int is_main, ap
     const char *why = balancer_check_why_not(b, s, pconf);
 
     cluster->name = apr_pstrdup(pconf, b->s->name);
-    cluster->server = is_main || !s->server_hostname ? "" : s->server_hostname;
+    cluster->server = is_main ? "" : apr_psprintf(pconf, "%s:%d", s->server_hostname, s->port);
     cluster->workers = b->workers;
     if (balancer_core && !why && ap_find_linked_module(BALANCER_BACKEND)) {
         cluster->standin = clusters_make_standin(cluster->name, s, pconf);
@@ -191,7 +191,7 @@ static void clusters_add(const proxy_balancer *b, server_rec *s, int is_main, ap
         cluster->rec = apr_pcalloc(pconf, sizeof(*cluster->rec));
     }
     /* The array's address is the key, and lies in the cluster. */
-    apr_hash_set(clusters, &cluster->workers, sizeof(cluster->workers), cluster);
+    apr_hash_set(clusters, &cluster->workers, sizeof(void *), cluster);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, USHERLOGNO(3004)
                  "%s is a cluster of %d members, served by %s", cluster->name,
                  cluster->workers->nelts,
@@ -236,11 +236,8 @@ int balancer_clusters_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_
 
 void balancer_clusters_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    apr_allocator_t *allocator;
-
-    /* Of its own: other threads use pchild at the same time. */
-    apr_allocator_create(&allocator);
-    apr_pool_create_ex(&members_pool, pchild, NULL, allocator);
-    apr_allocator_owner_set(allocator, members_pool);
-    apr_thread_mutex_create(&members_mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+    /* Not below pchild, which other threads use at the same time, and which goes
+     * while requests of a child that ends at once still read their members. */
+    apr_pool_create_unmanaged_ex(&members_pool, NULL, NULL);
+    apr_thread_mutex_create(&members_mutex, APR_THREAD_MUTEX_DEFAULT, members_pool);
 }

@@ -357,7 +357,7 @@ static registry_record_t *registry_get(const registry_key_t *key)
     at = registry_find(&table, key);
     if (at < 0 || !registry_is_marked(&table, at)) {
         if (registry_lock() != APR_SUCCESS) {
-            return at < 0 ? NULL : &table.records[at];
+            return at < 0 ? NULL : table.records + at;
         }
         at = registry_find(&table, key);
         if (at < 0) {
@@ -372,7 +372,7 @@ static registry_record_t *registry_get(const registry_key_t *key)
         registry_log_full(&table);
         return NULL;
     }
-    return &table.records[at];
+    return table.records + at;
 }
 
 /* Texts with their NULs, so that no two lists of texts are the same bytes. */

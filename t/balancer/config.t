@@ -70,6 +70,23 @@ for my $mode (modes()) {
         $httpd->finish('only the announced in the log');
     };
 
+    subtest "$mode: a restart without the core" => sub {
+        my $httpd = balancer_httpd($mode, cluster($A, $B), modules => [qw(proxy proxy_http proxy_balancer slotmem_shm)]);
+        my @all = @{ $httpd->{usher} };
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        like row($httpd, 4), qr/^(?:ab)+$/, 'both serve';
+        $httpd->log->expect(qr/USHER1002: mod_usher_balancer needs mod_usher/);
+        $httpd->log->tolerate(qr/USHER1002: mod_usher(?:test|_backend) needs/);
+        $httpd->conf(balancer_conf(cluster($A, $B)), usher => [grep { $_ ne 'usher' } @all]);
+        ok $httpd->graceful, 'httpd goes on';
+        ok $httpd->log->wait_for(qr/USHER3004: .* served by the stock modules/), 'with the stock modules';
+        like row($httpd, 12), qr/^[ab]+$/, 'and answers';
+        $httpd->conf(balancer_conf(cluster($A, $B)), usher => \@all);
+        ok $httpd->graceful, 'mended';
+        like row($httpd, 4), qr/^(?:ab|ba)+$/, 'both serve';
+        $httpd->finish('only the announced in the log');
+    };
+
     subtest "$mode: virtual hosts" => sub {
         my $second = Usher::Wait::free_port();
         my $httpd = balancer_httpd($mode, cluster($A, $B) =~ s{ProxyPass / balancer://app/}{ProxyPass /m balancer://app}r . <<"EOT");
