@@ -90,6 +90,18 @@ check_modules() {
     done
 }
 
+# Who carried the requests to the Tomcat behind HTTP, and how it went. httpd
+# writes the line after the answer.
+check_access_log() {
+    local i
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        answer=$(grep 'GET /http/async\.jsp' "$run/logs/access_log" || echo "no such line")
+        test "$answer" = "no such line" || break
+        sleep 0.2
+    done
+    expect "access log, mod_usher_backend" ' -- http://127\.0\.0\.1:[0-9]+=ok/'
+}
+
 # AH01882 is about the versions of the distribution's own packages.
 check_error_log() {
     answer=$(grep -E ':(warn|error|crit|alert|emerg)\]' "$run/logs/error_log" | grep -v AH01882 || echo nothing)
@@ -121,6 +133,9 @@ run_checks() {
         echo "left out: HTTP/2, as this curl cannot"
     fi
 
+    answer=$(fetch "$http/http/async.jsp?n=3&ms=10")
+    expect "an asynchronous servlet" ' 200' '^data: event 3 of 3,'
+    check_access_log
     check_both_members
     check_sticky /
     check_sticky /app/

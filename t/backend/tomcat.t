@@ -45,7 +45,9 @@ END { system('rm', '-rf', $webapp) if $webapp && !$ENV{USHER_KEEP_WORK} }
 
 my $tomcat = Usher::Tomcat->start(route => 'web', webapp => $webapp);
 my $large = Usher::Backend->new;
-my $httpd = backend_httpd(<<"EOT", modules => [qw(headers)]);
+my $ajp = Usher::Backend->new(protocol => 'ajp');
+$ajp->on('/error.jsp', ajp_answer(200, [], 'over AJP'));
+my $httpd = backend_httpd(<<"EOT", modules => [qw(headers proxy_ajp)]);
 UsherBackendTimeout first=60s
 <Proxy balancer://app>
     BalancerMember @{[ $tomcat->url ]} route=web
@@ -61,6 +63,12 @@ UsherBackendTimeout first=60s
     ProxyPassReverse balancer://app
     ProxyPassReverseCookiePath / /app/
 </Location>
+# As in docs/conf/example.conf: the one member is ours, the other mod_proxy_ajp's.
+<Proxy balancer://mixed>
+    BalancerMember @{[ $tomcat->url ]} retry=1
+    BalancerMember @{[ $ajp->url ]} retry=1
+</Proxy>
+ProxyPass /mixed/ balancer://mixed/
 ProxyPass /large/ @{[ $large->url('/') ]}
 EOT
 ok $httpd->start, 'httpd starts' or BAIL_OUT($httpd->console);
@@ -224,6 +232,23 @@ subtest 'events, one by one' => sub {
     is scalar(() = $answer->{body} =~ /^data: /mg), 3, 'with all events';
 };
 
+# The bodies of six answers over that balancer, each kind once.
+sub mixed {
+    my @answers = map { ask($httpd, GET => '/mixed/error.jsp?code=200') } 1 .. 6;
+    my %seen = map { ($_->{status} . ' ' . ($_->{body} =~ /^over AJP/ ? 'ajp' : 'http') => 1) } @answers;
+
+    return join ', ', sort keys %seen;
+}
+
+subtest 'one member behind HTTP, one behind AJP' => sub {
+    is mixed(), '200 ajp, 200 http', 'they take turns';
+    $ajp->stop;
+    $httpd->log->expect(qr/AH00957: AJP/)->tolerate(qr/AH00959|AH00896|AH01114/);
+    is mixed(), '200 http', 'AJP is gone: all by HTTP';
+    $ajp->start;
+    ok((wait_until { mixed() eq '200 ajp, 200 http' } 10), 'it is back: they take turns');
+};
+
 subtest 'killed in the middle' => sub {
     my $size = 100 * $mib;
     my %uri = (length => "/web/big.jsp?bytes=$size", chunked => "/app/big.jsp?bytes=$size&chunked=1");
@@ -256,6 +281,7 @@ subtest 'killed in the middle' => sub {
     is ask($httpd, GET => '/web/')->{status}, 503, 'no Tomcat: 503';
     is ask($httpd, GET => '/app/')->{status}, 503, 'the same for the balancer';
     cmp_ok Time::HiRes::time() - $began, '<', 1, 'at once';
+    is mixed(), '200 ajp', 'by AJP where a balancer has both';
 
     $tomcat->launch;
     my %first;
@@ -267,6 +293,7 @@ subtest 'killed in the middle' => sub {
     } 60;
     ok $first{$_}, "/$_/ is served again, without a restart of httpd" for qw(web app);
     is ask($httpd, GET => "/$_/")->{status}, 200, 'and stays so' for (qw(web app)) x 3;
+    ok((wait_until { mixed() eq '200 ajp, 200 http' } 10), 'and HTTP takes turns with AJP again');
 };
 
 subtest 'more than 4 GiB' => sub {
