@@ -62,19 +62,22 @@ static int answer_add(void *table, const char *name, const char *value)
     return 1;
 }
 
-/* All fields into r->headers_out; cookies that httpd's modules have set stay. */
+/* All fields into r->headers_out; cookies that httpd's modules have set stay.
+ * The head is copied once, and its names and values are ended in place. */
 static void answer_fields(backend_exchange_t *x)
 {
     request_rec *r = x->r;
     apr_size_t at = x->answer.fields_at;
     apr_table_t *fields = apr_table_make(r->pool, (int)x->answer.fields + 4);
+    char *head = apr_pmemdup(r->pool, x->in, x->answer.len), *name, *value;
     usher_http1_field_t field;
 
     apr_table_do(answer_add, fields, x->headers_out, "Set-Cookie", NULL);
     while (usher_http1_next_field(x->in, x->answer.len, &at, &field)) {
-        const char *name = apr_pstrmemdup(r->pool, field.name, field.name_len);
-        const char *value = apr_pstrmemdup(r->pool, field.value, field.value_len);
-
+        name = head + (field.name - x->in);
+        value = head + (field.value - x->in);
+        name[field.name_len] = '\0';
+        value[field.value_len] = '\0';
         apr_table_addn(fields, name, answer_value(x, name, value));
     }
     /* Said more than once it is the same each time, or it was malformed. */
@@ -139,17 +142,30 @@ static void answer_via(backend_exchange_t *x)
                                 HTTP_VERSION_MINOR(r->proto_num), name, port, comment));
 }
 
+/* "200 OK" */
+static const char *answer_status_line(const backend_exchange_t *x)
+{
+    char *line = apr_palloc(x->r->pool, x->answer.reason_len + 5);
+
+    line[0] = (char)('0' + x->answer.status / 100);
+    line[1] = (char)('0' + x->answer.status / 10 % 10);
+    line[2] = (char)('0' + x->answer.status % 10);
+    line[3] = ' ';
+    memcpy(line + 4, x->answer.reason, x->answer.reason_len);
+    line[4 + x->answer.reason_len] = '\0';
+    return line;
+}
+
 static void answer_status(backend_exchange_t *x)
 {
     request_rec *r = x->r;
 
     r->status = x->answer.status;
-    r->status_line = apr_psprintf(r->pool, "%03d %.*s", x->answer.status,
-                                  (int)x->answer.reason_len, x->answer.reason);
-    apr_table_setn(r->notes, "proxy-status", apr_psprintf(r->pool, "%03d", x->answer.status));
+    r->status_line = answer_status_line(x);
+    apr_table_setn(r->notes, "proxy-status", apr_pstrmemdup(r->pool, r->status_line, 3));
     if (x->link->local_port) {
         apr_table_setn(r->notes, "proxy-source-port",
-                       apr_psprintf(r->pool, "%hu", x->link->local_port));
+                       apr_itoa(r->pool, x->link->local_port));
     }
 }
 
@@ -302,8 +318,7 @@ backend_end_e backend_answer_interim(backend_exchange_t *x)
         answer_fields(x);
         answer_clear_hop_by_hop(r);
         r->status = x->answer.status;
-        r->status_line = apr_psprintf(r->pool, "%03d %.*s", x->answer.status,
-                                      (int)x->answer.reason_len, x->answer.reason);
+        r->status_line = answer_status_line(x);
         ap_send_interim_response(r, 1);
         r->headers_out = apr_table_copy(r->pool, x->headers_out);
         r->status = saved_status;

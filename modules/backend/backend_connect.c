@@ -18,6 +18,7 @@ static apr_interval_time_t connect_max(const backend_exchange_t *x)
            : CONNECT_MAX;
 }
 
+/* Too slow only if none of the addresses gave an answer at all. */
 static backend_end_e connect_failed(backend_exchange_t *x, int error)
 {
     x->state.who = error == ETIMEDOUT ? 's' : 'S';
@@ -64,32 +65,52 @@ static backend_end_e connect_one(backend_exchange_t *x,
     return BACKEND_END_NONE;
 }
 
-/* All addresses in turn; once more when the name has got others meanwhile. */
+/* The addresses in list[from..to). *worst keeps what tells most. */
+static backend_end_e connect_each(backend_exchange_t *x, int from, int to, int *worst)
+{
+    backend_end_e end;
+    int error, i;
+
+    for (i = from; i < to; ++i) {
+        error = 0;
+        end = connect_one(x, &x->addresses[i], &error);
+        if (end != BACKEND_END_NONE) {
+            return end;
+        }
+        if (!error) {
+            *worst = 0;
+            return BACKEND_END_NONE;
+        }
+        if (x->total_deadline && backend_now() >= x->total_deadline) {
+            return backend_attempt_timed_out(x);
+        }
+        *worst = *worst && error == ETIMEDOUT ? *worst : error;
+    }
+    return BACKEND_END_NONE;
+}
+
+/* All addresses in turn, then those that the name has got meanwhile. */
 static backend_end_e connect_all(backend_exchange_t *x)
 {
     static const backend_address_t none;
-    backend_end_e end = BACKEND_END_NONE;
-    int error = 0, refreshed = 0, n, i;
+    backend_end_e end;
+    int error = 0, n = 1, more;
 
-    do {
-        if (x->target->uds_path) {
-            n = 1;
-            x->addresses[0] = none;
+    if (x->target->uds_path) {
+        x->addresses[0] = none;
+    }
+    else {
+        n = backend_target_addresses(x->target, connect_max(x), x->addresses);
+    }
+    end = connect_each(x, 0, n, &error);
+    if (end == BACKEND_END_NONE && (error || !n)) {
+        more = backend_target_refresh(x->target, x->addresses, n);
+        if (!more) {
+            return connect_failed(x, error);
         }
-        else {
-            n = backend_target_addresses(x->target, x->addresses);
-        }
-        for (i = 0; i < n; ++i) {
-            end = connect_one(x, &x->addresses[i], &error);
-            if (end != BACKEND_END_NONE || !error) {
-                return end;
-            }
-            if (x->total_deadline && backend_now() >= x->total_deadline) {
-                return backend_attempt_timed_out(x);
-            }
-        }
-    } while (!refreshed++ && backend_target_refresh(x->target));
-    return connect_failed(x, error);
+        end = connect_each(x, n, n + more, &error);
+    }
+    return end == BACKEND_END_NONE && error ? connect_failed(x, error) : end;
 }
 
 backend_end_e backend_connect(backend_exchange_t *x)

@@ -19,8 +19,7 @@ static int head_target(backend_exchange_t *x)
     apr_sockaddr_t *address = NULL;
 
     x->target = backend_target_get(r, &x->member, host, port, uds_path,
-                                   worker->s->is_address_reusable
-                                   && !worker->s->disablereuse);
+                                   worker->s->is_address_reusable);
     if (x->sconf->noproxies->nelts && !uds_path) {
         if (!x->remote_host) {
             apr_sockaddr_info_get(&address, host, APR_UNSPEC, port, 0, r->pool);
@@ -115,7 +114,8 @@ int backend_head_make(backend_exchange_t *x)
     }
     /* What asks for a connection of its own: a request within another one,
      * one with two lengths, an environment variable (in conn->close). */
-    x->link_close = conn->close || x->target->transient || x->body.both
+    x->link_close = conn->close || x->target->transient || worker->s->disablereuse
+                    || x->body.both
                     || (r->main && !r->kept_body);
     x->expects_100 = !x->force_1_0 && x->body.framing != BACKEND_BODY_NONE
                      && (apr_table_get(r->notes, "proxy-100-continue") != NULL

@@ -70,55 +70,124 @@ void backend_note_attempt(backend_exchange_t *x, backend_end_e end)
     trace->body = x->first_at ? note_span(x->first_at, now) : -1;
 }
 
-static const char *note_time(apr_pool_t *p, apr_interval_time_t time)
+/* Texts are put together in one buffer: these are made for each request. */
+
+#define NUMBER_SIZE 20
+
+static char *note_put(char *at, const char *text)
 {
-    return time < 0 ? "-" : apr_psprintf(p, "%" APR_TIME_T_FMT, time);
+    apr_size_t len = strlen(text);
+
+    memcpy(at, text, len);
+    return at + len;
 }
 
-static const char *note_trace_times(apr_pool_t *p, const backend_trace_t *trace)
+/* "-" for a negative one. */
+static char *note_put_number(char *at, apr_int64_t number)
 {
-    return apr_pstrcat(p, note_time(p, trace->connect), "/", note_time(p, trace->send), "/",
-                       note_time(p, trace->first), "/", note_time(p, trace->body), NULL);
+    char digits[NUMBER_SIZE];
+    int n = 0;
+
+    if (number < 0) {
+        *at = '-';
+        return at + 1;
+    }
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    while (n) {
+        *at++ = digits[--n];
+    }
+    return at;
+}
+
+#define TIMES_SIZE (4 * (NUMBER_SIZE + 1))
+
+static char *note_put_times(char *at, const backend_trace_t *trace)
+{
+    at = note_put_number(at, trace->connect);
+    *at++ = '/';
+    at = note_put_number(at, trace->send);
+    *at++ = '/';
+    at = note_put_number(at, trace->first);
+    *at++ = '/';
+    return note_put_number(at, trace->body);
 }
 
 static const char *note_attempts(apr_pool_t *p, const backend_exchange_t *x)
 {
-    const char *all = NULL;
+    apr_size_t size = 1;
+    char *all, *at;
     int i;
 
     for (i = 0; i < x->traces_len; ++i) {
-        const backend_trace_t *trace = &x->traces[i];
-
-        all = apr_pstrcat(p, all ? all : "", all ? "," : "", trace->member, "=",
-                          note_outcome(trace->outcome), "/", note_trace_times(p, trace), NULL);
+        size += strlen(x->traces[i].member) + sizeof("=unreachable/,") + TIMES_SIZE;
     }
+    all = at = apr_palloc(p, size);
+    for (i = 0; i < x->traces_len; ++i) {
+        if (i) {
+            *at++ = ',';
+        }
+        at = note_put(at, x->traces[i].member);
+        *at++ = '=';
+        at = note_put(at, note_outcome(x->traces[i].outcome));
+        *at++ = '/';
+        at = note_put_times(at, &x->traces[i]);
+    }
+    *at = '\0';
     return all;
 }
 
-static void note_set(request_rec *r, const char *name, const char *value)
+static const char *note_times(apr_pool_t *p, const backend_exchange_t *x,
+                              const backend_trace_t *trace)
 {
-    apr_table_setn(r->subprocess_env, name, value);
-    apr_table_setn(r->notes, name, value);
+    char *times = apr_palloc(p, TIMES_SIZE + NUMBER_SIZE + 2);
+    char *at = note_put_times(times, trace);
+
+    *at++ = '/';
+    at = note_put_number(at, backend_now() - x->arrived_at);
+    *at = '\0';
+    return times;
+}
+
+static const char *note_bytes(apr_pool_t *p, const backend_exchange_t *x)
+{
+    char *bytes = apr_palloc(p, 2 * NUMBER_SIZE + 2);
+    char *at = note_put_number(bytes, x->bytes_out);
+
+    *at++ = '/';
+    at = note_put_number(at, x->bytes_in);
+    *at = '\0';
+    return bytes;
+}
+
+/* Called once for a request, so nothing of these names is there yet. */
+static void note_add(request_rec *r, const char *name, const char *value)
+{
+    apr_table_addn(r->subprocess_env, name, value);
+    apr_table_addn(r->notes, name, value);
 }
 
 void backend_note_finish(backend_exchange_t *x)
 {
     request_rec *r = x->r;
-    apr_pool_t *p = r->pool;
     const backend_trace_t *last = x->traces_len ? &x->traces[x->traces_len - 1] : NULL;
+    char *state = apr_palloc(r->pool, 3);
 
-    note_set(r, "USHER_STATE", apr_psprintf(p, "%c%c", x->state.who, x->state.phase));
+    state[0] = x->state.who;
+    state[1] = x->state.phase;
+    state[2] = '\0';
+    note_add(r, "USHER_STATE", state);
     if (!last) {
         return;
     }
-    note_set(r, "USHER_ATTEMPTS", note_attempts(p, x));
-    note_set(r, "USHER_TIMES", apr_psprintf(p, "%s/%" APR_TIME_T_FMT, note_trace_times(p, last),
-                                            backend_now() - x->arrived_at));
-    note_set(r, "USHER_REPLAYS", x->replays ? "1" : "0");
-    note_set(r, "USHER_BYTES", apr_psprintf(p, "%" APR_OFF_T_FMT "/%" APR_OFF_T_FMT,
-                                            x->bytes_out, x->bytes_in));
+    note_add(r, "USHER_ATTEMPTS", note_attempts(r->pool, x));
+    note_add(r, "USHER_TIMES", note_times(r->pool, x, last));
+    note_add(r, "USHER_REPLAYS", x->replays ? "1" : "0");
+    note_add(r, "USHER_BYTES", note_bytes(r->pool, x));
     if (last->outcome == USHER_OUTCOME_OK) {
-        note_set(r, "USHER_MEMBER", last->member);
+        note_add(r, "USHER_MEMBER", last->member);
     }
 }
 

@@ -102,7 +102,7 @@ int backend_canon(request_rec *r, char *url);
 
 /* backend_target.c: a backend server, as this child knows it */
 
-#define BACKEND_ADDRESSES_MAX 8
+#define BACKEND_ADDRESSES_MAX 16
 
 typedef struct backend_address_t {
     struct sockaddr_storage addr;
@@ -140,7 +140,9 @@ struct backend_target_t {
     int addresses_len;
     apr_time_t looked_up_at;  /**< boot clock; 0: never */
     unsigned int lookups;     /**< how many are over */
-    int wants_lookup;         /**< the keeper shall do it now */
+    unsigned int wanted;      /**< counts who wants one; and how many of them */
+    unsigned int served;      /**< have got it */
+    int looking_up;           /**< a thread does it just now */
     backend_link_t *idle;     /**< the last one used first */
     int idle_len;
     int links_len;            /**< idle and busy */
@@ -165,30 +167,33 @@ backend_target_t *backend_target_get(request_rec *r, const usher_member_t *membe
 backend_target_t *backend_target_all(void);
 
 /**
- * The addresses to connect to, best first. Looks the name up when that was
- * never done, which may block.
- * @param list  gets them
+ * The addresses to connect to, best first. A name that was never looked up is
+ * waited for.
+ * @param wait_max  microseconds for that
+ * @param list      gets them
  * @return how many; 0: the name is not known
  */
-int backend_target_addresses(backend_target_t *target,
+int backend_target_addresses(backend_target_t *target, apr_interval_time_t wait_max,
                              backend_address_t list[BACKEND_ADDRESSES_MAX]);
 
 /** An address refused or did not answer: others are tried before it for a
- * while, and the name is looked up again in the background. */
+ * while. */
 void backend_target_address_failed(backend_target_t *target, const backend_address_t *address);
 
 /**
- * Have the name looked up again because no address was good; waits for it a
- * second at most.
- * @return 1 when there may be new addresses
+ * Look the name up again because no address was good; waits for it a second at
+ * most.
+ * @param list   has those that were tried; new ones are put behind them
+ * @param tried  how many
+ * @return how many new ones
  */
-int backend_target_refresh(backend_target_t *target);
+int backend_target_refresh(backend_target_t *target,
+                           backend_address_t list[BACKEND_ADDRESSES_MAX], int tried);
 
-/** Whether the name shall be looked up now: the keeper asks. */
-int backend_target_lookup_is_due(backend_target_t *target);
+/** Have the name looked up where it is time: the keeper's. Does not block. */
+void backend_target_lookup_if_due(backend_target_t *target);
 
-/** Look the name up now, and keep what comes of it; called by the keeper, and
- * for the first request. Blocks. */
+/** Look the name up now, and keep what comes of it. Blocks. */
 void backend_target_lookup(backend_target_t *target);
 
 /* backend_link.c: a connection to a backend */
@@ -261,11 +266,15 @@ void backend_link_sweep(backend_target_t *target);
 
 /* backend_keeper.c */
 
-/** Start the thread that closes idle links and looks names up. */
+/** Start the thread that closes idle links. */
 void backend_keeper_child_init(apr_pool_t *pchild, server_rec *s);
 
 /** Have it look at the targets now. Any thread. */
 void backend_keeper_wake(void);
+
+/** Look a target's name up in a thread of its own: backend_target_lookup().
+ * @return 0: too many names are looked up just now, or the child ends */
+int backend_keeper_lookup(backend_target_t *target);
 
 /** After a call that may take long: does not return where the child has ended
  * meanwhile, and only this thread is left of it. */

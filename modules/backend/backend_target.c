@@ -91,7 +91,8 @@ static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member
     target->name = uds_path ? target->uds_path
                    : apr_psprintf(p, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
     target->links_max = s->hmax;
-    target->idle_max = s->smax > 0 && s->smax < s->hmax ? s->smax : s->hmax > 0 ? s->hmax : INT_MAX;
+    target->idle_max = s->disablereuse ? 0
+                       : s->smax > 0 && s->smax < s->hmax ? s->smax : s->hmax > 0 ? s->hmax : INT_MAX;
     target->ttl = s->ttl;
     target->address_ttl = ADDRESS_TTL;
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 133)
@@ -198,42 +199,113 @@ static void target_keep(backend_target_t *target, backend_address_t *list, int n
     }
     target->looked_up_at = backend_now();
     target->lookups++;
-    target->wants_lookup = 0;
+}
+
+/* Returns 1 when getaddrinfo() has found something. */
+static int target_resolve(backend_target_t *target, int flags,
+                          backend_address_t *list, int *n)
+{
+    struct addrinfo hints = { .ai_flags = flags | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+    struct addrinfo *info = NULL;
+    char port[8];
+
+    apr_snprintf(port, sizeof(port), "%d", target->port);
+    if (getaddrinfo(target->host, port, &hints, &info) != 0) {
+        return 0;
+    }
+    *n = target_collect(list, info);
+    freeaddrinfo(info);
+    return 1;
 }
 
 void backend_target_lookup(backend_target_t *target)
 {
-    struct addrinfo hints, *info = NULL;
     backend_address_t list[BACKEND_ADDRESSES_MAX];
-    char port[8];
-    int n = 0, literal;
+    unsigned int served;
+    int n = 0;
 
-    memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-    apr_snprintf(port, sizeof(port), "%d", target->port);
-    literal = getaddrinfo(target->host, port, &hints, &info) == 0;
-    if (!literal) {
-        hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
-        if (getaddrinfo(target->host, port, &hints, &info)) {
-            info = NULL;
-        }
-    }
-    if (info) {
-        n = target_collect(list, info);
-        freeaddrinfo(info);
-    }
+    target_lock(target);
+    served = target->wanted;
+    target_unlock(target);
+    target_resolve(target, AI_ADDRCONFIG, list, &n);
     backend_keeper_outlived();
     target_lock(target);
-    target->literal = literal;
     target_keep(target, list, n);
+    target->served = served;
+    target->looking_up = 0;
     if (!target->transient) {
         apr_thread_cond_broadcast(target->resolved);
     }
     target_unlock(target);
 }
 
-int backend_target_addresses(backend_target_t *target,
+/* Under the target's mutex: have a thread look it up, unless one does. */
+static void target_begin_lookup(backend_target_t *target)
+{
+    if (!target->looking_up) {
+        target->looking_up = backend_keeper_lookup(target);
+    }
+}
+
+void backend_target_lookup_if_due(backend_target_t *target)
+{
+    if (target->uds_path) {
+        return;
+    }
+    target_lock(target);
+    if (!target->literal
+        && (target->wanted != target->served
+            || (target->looked_up_at && target->address_ttl > 0
+                && backend_now() - target->looked_up_at >= target->address_ttl))) {
+        target_begin_lookup(target);
+    }
+    target_unlock(target);
+}
+
+/* Under the mutex: wait until a lookup that began from now on is over. */
+static int target_await_lookup(backend_target_t *target, apr_interval_time_t wait_max)
+{
+    apr_time_t until = backend_now() + wait_max;
+    unsigned int wanted = ++target->wanted;
+
+    target_begin_lookup(target);
+    while ((int)(target->served - wanted) < 0 && backend_now() < until) {
+        apr_thread_cond_timedwait(target->resolved, target->mutex, wait_max / 10 + 1000);
+        if ((int)(target->served - wanted) < 0) {
+            target_begin_lookup(target); /* one that had begun before is over */
+        }
+    }
+    return (int)(target->served - wanted) >= 0;
+}
+
+/* Before its first use. An address needs no name server. */
+static void target_first_lookup(backend_target_t *target, apr_interval_time_t wait_max)
+{
+    backend_address_t list[BACKEND_ADDRESSES_MAX];
+    apr_time_t until;
+    int n = 0;
+
+    if (target_resolve(target, AI_NUMERICHOST, list, &n)) {
+        target_lock(target);
+        target->literal = 1;
+        target_keep(target, list, n);
+        target_unlock(target);
+    }
+    else if (target->transient) {
+        backend_target_lookup(target);
+    }
+    else {
+        target_lock(target);
+        until = backend_now() + wait_max;
+        while (!target->looked_up_at && backend_now() < until) {
+            target_begin_lookup(target);
+            apr_thread_cond_timedwait(target->resolved, target->mutex, wait_max / 10 + 1000);
+        }
+        target_unlock(target);
+    }
+}
+
+int backend_target_addresses(backend_target_t *target, apr_interval_time_t wait_max,
                              backend_address_t list[BACKEND_ADDRESSES_MAX])
 {
     apr_time_t now = 0;
@@ -242,7 +314,7 @@ int backend_target_addresses(backend_target_t *target,
     target_lock(target);
     if (!target->looked_up_at) {
         target_unlock(target);
-        backend_target_lookup(target);
+        target_first_lookup(target, wait_max);
         target_lock(target);
     }
     if (target->addresses_len > 1) {
@@ -272,44 +344,23 @@ void backend_target_address_failed(backend_target_t *target, const backend_addre
     target_unlock(target);
 }
 
-int backend_target_lookup_is_due(backend_target_t *target)
+int backend_target_refresh(backend_target_t *target, backend_address_t list[BACKEND_ADDRESSES_MAX],
+                           int tried)
 {
-    int due;
-
-    if (target->uds_path) {
-        return 0;
-    }
-    target_lock(target);
-    due = !target->literal && target->looked_up_at
-          && (target->wants_lookup
-              || (target->address_ttl > 0
-                  && backend_now() - target->looked_up_at >= target->address_ttl));
-    target_unlock(target);
-    return due;
-}
-
-int backend_target_refresh(backend_target_t *target)
-{
-    unsigned int lookups;
-    apr_time_t until;
-    int fresh;
+    int n = 0, fresh, i, j;
 
     if (target->transient || target->uds_path) {
         return 0;
     }
     apr_thread_mutex_lock(target->mutex);
-    if (target->literal) {
-        apr_thread_mutex_unlock(target->mutex);
-        return 0;
+    fresh = !target->literal && target_await_lookup(target, REFRESH_WAIT);
+    for (i = 0; fresh && i < target->addresses_len && tried + n < BACKEND_ADDRESSES_MAX; ++i) {
+        for (j = 0; j < tried && !address_same(&list[j], &target->addresses[i]); ++j) {
+        }
+        if (j == tried) {
+            list[tried + n++] = target->addresses[i];
+        }
     }
-    lookups = target->lookups;
-    target->wants_lookup = 1;
-    backend_keeper_wake();
-    until = backend_now() + REFRESH_WAIT;
-    while (target->lookups == lookups && backend_now() < until) {
-        apr_thread_cond_timedwait(target->resolved, target->mutex, REFRESH_WAIT / 10);
-    }
-    fresh = target->lookups != lookups;
     apr_thread_mutex_unlock(target->mutex);
-    return fresh;
+    return n;
 }
