@@ -10,8 +10,9 @@
 #include "balancer_private.h"
 
 /* No turn gets further than this many sums of the weights, even when that many
- * threads choose at once: what is beyond is garbage. */
-#define TURN_LIMIT 1024
+ * threads choose at once: what is beyond is garbage, or from when there were
+ * other members, and counts as 0. */
+#define TURN_LIMIT 256
 
 /* Stock balancers look at a member in error again after its retry= time. */
 static int pick_is_on(const proxy_worker *worker)
@@ -114,9 +115,25 @@ static balancer_standing_e pick_in_group(const balancer_choice_t *choice, const 
     return standing;
 }
 
+/* The weights of all candidates. */
+static apr_int64_t pick_sum(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    int spares = group->spares;
+    apr_int64_t sum = 0;
+    unsigned int share;
+    int i;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        if (pick_in_group(choice, group, i, &spares, &share) == BALANCER_STANDING_USABLE) {
+            sum += pick_weight(choice->members->list[i].worker, share);
+        }
+    }
+    return sum;
+}
+
 static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
 {
-    apr_int64_t furthest = 0, sum = 0;
+    apr_int64_t furthest = 0, sum = pick_sum(choice, group);
     int spares = group->spares;
     int i, best = -1;
 
@@ -130,16 +147,15 @@ static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
         }
         weight = pick_weight(member->worker, share);
         turn = atomic_fetch_add(&member->rec->turn, weight) + weight;
-        sum += weight;
+        if (turn > TURN_LIMIT * sum || turn < -TURN_LIMIT * sum) {
+            atomic_store(&member->rec->turn, turn = weight);
+        }
         if (best < 0 || turn > furthest) {
             furthest = turn;
             best = i;
         }
     }
     if (best >= 0) {
-        if (furthest > TURN_LIMIT * sum || furthest < -TURN_LIMIT * sum) {
-            atomic_store(&choice->members->list[best].rec->turn, 0);
-        }
         atomic_fetch_sub(&choice->members->list[best].rec->turn, sum);
     }
     return best;

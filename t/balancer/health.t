@@ -46,6 +46,17 @@ for my $mode (modes()) {
         like row($httpd, 4), $mode eq 'stock' ? qr/^(?:ab)+$/ : qr/^(?:aaaa|bbbb)$/, 'when all rest, all serve';
         ask($httpd, "up=balancer://app,-,-,$A");
         is row($httpd, 4), 'aaaa', 'one is up again';
+        ask($httpd, "up=balancer://app,-,-,$B");
+        my $wrong = 0;
+        for (1 .. 100) {
+            ask($httpd, "garble=balancer://app,-,-,$A");
+            $wrong++ if row($httpd, 2) !~ /^[ab]{2}$/;
+        }
+        is $wrong, 0, 'whatever stands in the record, requests are served';
+        ask($httpd, "up=balancer://app,-,-,$A");
+        my $count = () = row($httpd, 100) =~ /a/g;
+        cmp_ok $count, '>=', 30, "and the shares are kept within a while: $count of 100";
+        $httpd->log->tolerate(qr/USHER3010/);
         $httpd->finish('nothing else in the log');
     };
 }

@@ -3,7 +3,7 @@
  *   SetHandler usher-test     ?pid ?set=N ?get ?wait=N ?move ?die ?hold=SECONDS
  *                             ?hammer=SECONDS ?check ?ticks ?smash
  *                             ?members=N ?member=ROUTE ?age
- *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up=the same
+ *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up= ?garble=
  *   UsherTestLayout 1|2       layout of the piece "test"
  *   UsherTestTick duration    how long the work on the tick takes
  *   UsherTestMembers N        members asked for in post_config
@@ -152,10 +152,13 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
         ushertest_age(r, shm);
     }
     else if ((arg = arg_of(r, "rest")) != NULL) {
-        ushertest_health(r, arg, 0);
+        ushertest_health(r, arg, USHERTEST_REST);
     }
     else if ((arg = arg_of(r, "up")) != NULL) {
-        ushertest_health(r, arg, 1);
+        ushertest_health(r, arg, USHERTEST_UP);
+    }
+    else if ((arg = arg_of(r, "garble")) != NULL) {
+        ushertest_health(r, arg, USHERTEST_GARBLE);
     }
     else if (arg_of(r, "check")) {
         ushertest_check(r);

@@ -54,8 +54,9 @@ static const usher_health_params_t params = {
     .failures = 1, .within = 10000, .rest = 600000, .slowstart = 0, .share = 100,
 };
 
-/* rest=cluster,server,route,url: the member begins to rest; up=...: it is up. */
-void ushertest_health(request_rec *r, const char *whom, int up)
+/* rest=cluster,server,route,url: the member begins to rest; up=...: it is up;
+ * garble=...: what a mad child could write there. */
+void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what)
 {
     apr_int64_t now = usher_clock_system()->boot_now() / 1000;
     char *last, *cluster, *server, *route, *url;
@@ -72,8 +73,13 @@ void ushertest_health(request_rec *r, const char *whom, int up)
     member = ushertest_core->registry_member(
         ushertest_core->registry_cluster(cluster, strcmp(server, "-") ? server : ""),
         strcmp(route, "-") ? route : "", url);
-    if (up) {
+    if (what == USHERTEST_UP) {
         atomic_store(&member->health.state, 0);
+    }
+    else if (what == USHERTEST_GARBLE) {
+        apr_generate_random_bytes((unsigned char *)&member->health, sizeof(member->health));
+        apr_generate_random_bytes((unsigned char *)&member->turn, sizeof(member->turn));
+        memset(member->url, 'x', sizeof(member->url));
     }
     else {
         usher_health_failed(&member->health, now, now, &params, 1, 1);
