@@ -17,7 +17,7 @@ APLOG_USE_MODULE(usher_backend);
 
 /* Times */
 
-static apr_interval_time_t attempt_io_max(const backend_exchange_t *x)
+apr_interval_time_t backend_attempt_io_max(const backend_exchange_t *x)
 {
     const proxy_worker *worker = x->member.worker;
 
@@ -50,7 +50,7 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
         max = conf->first_max;
         from = x->sent_at ? x->sent_at : from;
     }
-    return from + (max != USHER_UNSET ? max : attempt_io_max(x));
+    return from + (max != USHER_UNSET ? max : backend_attempt_io_max(x));
 }
 
 static int attempt_is_over(const backend_exchange_t *x)
@@ -187,6 +187,7 @@ backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t u
 static void attempt_begin(backend_exchange_t *x)
 {
     x->link = NULL;
+    x->link_close = x->head_close;
     x->out_len = x->out_at = 0;
     x->out_body = 0;
     x->body_at = 0;

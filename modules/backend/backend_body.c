@@ -139,6 +139,9 @@ static apr_status_t body_take(backend_exchange_t *x, apr_bucket_brigade *bb, int
             }
             body->read += (apr_off_t)len;
             body->keep = body->keep && body_hold(x, data, len, limited);
+            if (!body->keep && !limited) {
+                return APR_ENOSPC; /* its length is needed, and no room for it */
+            }
             if (!body->keep && len) {
                 rv = apr_bucket_setaside(e, x->r->pool);
                 if (rv != APR_SUCCESS && rv != APR_ENOTIMPL) {
@@ -158,7 +161,7 @@ static apr_status_t body_take(backend_exchange_t *x, apr_bucket_brigade *bb, int
 static apr_status_t body_fetch(backend_exchange_t *x, apr_size_t max, int limited)
 {
     request_rec *r = x->r;
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_bucket_brigade *bb = x->read_bb;
     apr_status_t rv;
 
     rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
@@ -166,7 +169,7 @@ static apr_status_t body_fetch(backend_exchange_t *x, apr_size_t max, int limite
     if (rv == APR_SUCCESS) {
         rv = APR_BRIGADE_EMPTY(bb) ? APR_EAGAIN : body_take(x, bb, limited);
     }
-    apr_brigade_destroy(bb);
+    apr_brigade_cleanup(bb);
     return rv;
 }
 

@@ -59,16 +59,15 @@ static int client_fin_means_gone(const backend_exchange_t *x)
 }
 
 /* Look at what comes after the request, and leave it there. */
-static apr_status_t client_peek(conn_rec *c, apr_pool_t *p)
+static apr_status_t client_peek(conn_rec *c, apr_bucket_brigade *bb)
 {
-    apr_bucket_brigade *bb = apr_brigade_create(p, c->bucket_alloc);
     apr_status_t rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
                                      APR_NONBLOCK_READ, 1);
 
     if (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(bb)) {
         rv = APR_EAGAIN;
     }
-    apr_brigade_destroy(bb);
+    apr_brigade_cleanup(bb);
     return rv;
 }
 
@@ -89,7 +88,7 @@ static int client_judge(backend_exchange_t *x, short revents)
     if (x->client_pipelined) {
         return client_fin_means_gone(x) || client_is_tls(x) ? 1 : (x->client_fin = 1, 0);
     }
-    rv = client_peek(x->r->connection, x->r->pool);
+    rv = client_peek(x->r->connection, x->read_bb);
     /* TIMEUP: mod_reqtimeout, which takes this for the request's body. */
     if (APR_STATUS_IS_EAGAIN(rv) || APR_STATUS_IS_TIMEUP(rv)) {
         return 0;

@@ -8,6 +8,8 @@ APLOG_USE_MODULE(usher_backend);
  * was in use so lately: the longer it was idle, the likelier the backend closes
  * it just now. */
 #define RISKY_IDLE_MAX APR_USEC_PER_SEC
+/* How often a request that waits for room looks after its client. */
+#define ROOM_INTERVAL (250 * APR_TIME_C(1000))
 /* For one address, where nothing else is configured. */
 #define CONNECT_MAX (5 * APR_USEC_PER_SEC)
 
@@ -22,7 +24,9 @@ static apr_interval_time_t connect_max(const backend_exchange_t *x)
 static backend_end_e connect_failed(backend_exchange_t *x, int error)
 {
     x->state.who = error == ETIMEDOUT ? 's' : 'S';
-    x->outcome = error == ETIMEDOUT ? USHER_OUTCOME_UNREACHABLE : USHER_OUTCOME_REFUSED;
+    /* EAGAIN: the queue of a unix socket is full; it is there and busy. */
+    x->outcome = error == ETIMEDOUT ? USHER_OUTCOME_UNREACHABLE
+                 : error == EAGAIN ? USHER_OUTCOME_LIMIT : USHER_OUTCOME_REFUSED;
     x->why = error == 0 ? "its name is not known"
              : error == ETIMEDOUT ? "it did not answer the connect"
              : apr_psprintf(x->r->pool, "it could not be connected to: %s", strerror(error));
@@ -113,26 +117,53 @@ static backend_end_e connect_all(backend_exchange_t *x)
     return end == BACKEND_END_NONE && error ? connect_failed(x, error) : end;
 }
 
-backend_end_e backend_connect(backend_exchange_t *x)
+/* max= is reached: wait for a link to be given back, unless another member is
+ * free for this request. */
+static backend_end_e connect_await_room(backend_exchange_t *x)
 {
     const proxy_worker *worker = x->member.worker;
+    apr_time_t now = backend_now(), until = now;
 
-    x->reused = 0;
-    if (!x->fresh_only) {
-        x->link = backend_link_reuse(x->target, x->replayable ? APR_INT64_MAX : RISKY_IDLE_MAX);
-        x->reused = x->link != NULL;
+    x->link = backend_link_new(x->target, 0, !x->fresh_only);
+    if (!x->link && !backend_exchange_has_other(x)) {
+        until += worker->s->acquire_set ? worker->s->acquire : backend_attempt_io_max(x);
     }
-    if (x->link) {
-        return BACKEND_END_NONE;
+    while (!x->link && now < until) {
+        x->link = backend_link_new(x->target, until - now < ROOM_INTERVAL ? until - now
+                                                                         : ROOM_INTERVAL,
+                                   !x->fresh_only);
+        now = backend_now();
+        if (!x->link && backend_client_wait(x, now)) {
+            x->why = "the client went away";
+            x->state.who = 'C';
+            return BACKEND_END_CLIENT;
+        }
+        if (x->total_deadline && now >= x->total_deadline) {
+            return backend_attempt_timed_out(x);
+        }
     }
-    x->link = backend_link_new(x->target, worker->s->acquire_set ? worker->s->acquire
-                                                                 : connect_max(x),
-                               !x->fresh_only);
     if (!x->link) {
         x->outcome = USHER_OUTCOME_LIMIT;
         x->why = "all connections that max= allows are in use";
         x->state.who = 'P';
         return BACKEND_END_NO_LINK;
+    }
+    return BACKEND_END_NONE;
+}
+
+backend_end_e backend_connect(backend_exchange_t *x)
+{
+    backend_end_e end;
+
+    x->reused = 0;
+    if (!x->fresh_only) {
+        x->link = backend_link_reuse(x->target, x->replayable ? APR_INT64_MAX : RISKY_IDLE_MAX);
+    }
+    if (!x->link) {
+        end = connect_await_room(x);
+        if (end != BACKEND_END_NONE) {
+            return end;
+        }
     }
     x->reused = x->link->fd >= 0;
     return x->reused ? BACKEND_END_NONE : connect_all(x);

@@ -115,6 +115,21 @@ static int exchange_member_ahead(backend_exchange_t *x)
     return x->has_next;
 }
 
+int backend_exchange_has_other(backend_exchange_t *x)
+{
+    return !apr_table_get(x->r->notes, "session-route") && exchange_member_ahead(x)
+           && !x->next_member.last_resort;
+}
+
+void backend_exchange_drop_body(backend_exchange_t *x)
+{
+    conn_rec *c = x->r->connection;
+
+    if (!x->body.eos && !c->master) {
+        c->keepalive = AP_CONN_CLOSE;
+    }
+}
+
 /* Replays */
 
 static int exchange_is_repeatable(const backend_exchange_t *x, unsigned int deliveries)
@@ -167,13 +182,8 @@ static exchange_next_e exchange_after_nothing(backend_exchange_t *x)
  * member, if there is a sound one. */
 static exchange_next_e exchange_after_cut(backend_exchange_t *x)
 {
-    int stays = x->reused && !x->bytes_of_attempt;
-
-    if (stays && exchange_is_repeatable(x, x->deliveries)
-        && !apr_table_get(x->r->notes, "session-route")) {
-        stays = !exchange_member_ahead(x) || x->next_member.last_resort;
-    }
-    if (!stays) {
+    if (!x->reused || x->bytes_of_attempt
+        || (exchange_is_repeatable(x, x->deliveries) && backend_exchange_has_other(x))) {
         return exchange_on_another(x);
     }
     return exchange_is_repeatable(x, x->deliveries) && exchange_take_replay(x) ? NEXT_FRESH
@@ -201,6 +211,7 @@ static exchange_next_e exchange_judge(backend_exchange_t *x, backend_end_e end)
         x->outcome = USHER_OUTCOME_TIMEOUT;
         return NEXT_NONE;
     case BACKEND_END_CLIENT:
+    case BACKEND_END_FILTERED:
         x->outcome = USHER_OUTCOME_CLIENT;
         return NEXT_NONE;
     default:
@@ -248,6 +259,7 @@ static void exchange_forget_answer(backend_exchange_t *x)
     r->status = HTTP_OK;
     r->status_line = NULL;
     r->content_type = x->content_type_before;
+    backend_exchange_drop_body(x);
 }
 
 /* The client is gone, or its request cannot be read to its end. */
@@ -276,7 +288,8 @@ static int exchange_failed(backend_exchange_t *x, backend_end_e end)
 {
     request_rec *r = x->r;
 
-    if (end == BACKEND_END_TIMEOUT) {
+    /* With failontimeout mod_proxy blames its own choice. */
+    if (end == BACKEND_END_TIMEOUT && x->member.worker == x->chosen) {
         apr_table_setn(r->notes, "proxy_timedout", "1");
     }
     if (x->passed) {
@@ -284,8 +297,7 @@ static int exchange_failed(backend_exchange_t *x, backend_end_e end)
         return DONE;
     }
     exchange_forget_answer(x);
-    return end == BACKEND_END_TIMEOUT || (!x->deliveries && x->state.who == 's')
-               ? HTTP_GATEWAY_TIME_OUT
+    return end == BACKEND_END_TIMEOUT || x->state.who == 's' ? HTTP_GATEWAY_TIME_OUT
            : x->deliveries ? HTTP_BAD_GATEWAY : HTTP_SERVICE_UNAVAILABLE;
 }
 
@@ -293,6 +305,7 @@ static int exchange_status(backend_exchange_t *x, backend_end_e end)
 {
     switch (end) {
     case BACKEND_END_ANSWERED:
+    case BACKEND_END_FILTERED:
         return OK;
     case BACKEND_END_OVERRIDE:
         return x->answer.status;
@@ -354,6 +367,8 @@ static void exchange_begin(backend_exchange_t *x)
                     && (safe || (x->conf->replay == BACKEND_REPLAY_IDEMPOTENT
                                  && (method == M_PUT || method == M_DELETE)))
                     && !upgrade && !apr_table_get(r->subprocess_env, "usher-no-replay");
+    x->relay_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    x->read_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     backend_client_begin(x);
 }
 
@@ -419,7 +434,8 @@ static int exchange_loop(backend_exchange_t *x)
         if (next == NEXT_NONE) {
             rc = exchange_status(x, end);
         }
-        if (end > BACKEND_END_UPGRADED && end != BACKEND_END_CLIENT) {
+        if (end > BACKEND_END_UPGRADED && end != BACKEND_END_CLIENT
+            && end != BACKEND_END_FILTERED) {
             exchange_log(x, next, rc);
         }
         if (next == NEXT_NONE) {

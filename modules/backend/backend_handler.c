@@ -92,6 +92,7 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
     x->sconf = conf;
     x->dconf = ap_get_module_config(r->per_dir_config, &proxy_module);
     x->conf = backend_conf_of(r);
+    x->chosen = worker;
     x->remote_host = proxyhost;
     x->remote_port = proxyport;
     x->picker = picker ? picker : backend_pick_stock(r, worker, record->balancer, url);

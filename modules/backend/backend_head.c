@@ -7,6 +7,19 @@
 
 APLOG_USE_MODULE(usher_backend);
 
+/* A worker's own host. Others come from the request (ProxyPassMatch with $1): a
+ * client chooses them, so nothing is kept for them. */
+static int head_host_is_kept(const backend_exchange_t *x, const char *host)
+{
+    static const unsigned char none[sizeof(x->member.id)];
+    const proxy_worker *worker = x->member.worker;
+
+    return worker->s->is_address_reusable
+           && (x->remote_host || *worker->s->uds_path
+               || memcmp(x->member.id, none, sizeof(none)) != 0
+               || ap_cstr_casecmp(host, worker->s->hostname_ex) == 0);
+}
+
 /* Where to connect: the URL's host, or the proxy that stands before it. */
 static int head_target(backend_exchange_t *x)
 {
@@ -19,7 +32,7 @@ static int head_target(backend_exchange_t *x)
     apr_sockaddr_t *address = NULL;
 
     x->target = backend_target_get(r, &x->member, host, port, uds_path,
-                                   worker->s->is_address_reusable);
+                                   head_host_is_kept(x, host));
     if (x->sconf->noproxies->nelts && !uds_path) {
         if (!x->remote_host) {
             apr_sockaddr_info_get(&address, host, APR_UNSPEC, port, 0, r->pool);
@@ -68,7 +81,7 @@ static const char *head_own_lines(backend_exchange_t *x)
     if (!x->force_1_0) {
         connection = x->upgrade
             ? apr_pstrcat(p, "Connection: Upgrade" CRLF "Upgrade: ", x->upgrade, CRLF, NULL)
-            : x->link_close ? "Connection: close" CRLF : "Connection: Keep-Alive" CRLF;
+            : x->head_close ? "Connection: close" CRLF : "Connection: Keep-Alive" CRLF;
     }
     return apr_pstrcat(p, body, connection, CRLF, NULL);
 }
@@ -114,7 +127,7 @@ int backend_head_make(backend_exchange_t *x)
     }
     /* What asks for a connection of its own: a request within another one,
      * one with two lengths, an environment variable (in conn->close). */
-    x->link_close = conn->close || x->target->transient || worker->s->disablereuse
+    x->head_close = conn->close || x->target->transient || worker->s->disablereuse
                     || x->body.both
                     || (r->main && !r->kept_body);
     x->expects_100 = !x->force_1_0 && x->body.framing != BACKEND_BODY_NONE

@@ -65,8 +65,7 @@ static int link_is_quiet(const backend_link_t *link)
 
 static int link_is_due(const backend_link_t *link, apr_time_t now)
 {
-    return (link->leave_at && now >= link->leave_at)
-           || (link->target->ttl > 0 && now - link->idle_since >= link->target->ttl);
+    return link->leave_at && now >= link->leave_at;
 }
 
 /* Under the target's mutex. */
@@ -339,7 +338,10 @@ void backend_link_sweep(backend_target_t *target)
 
     apr_thread_mutex_lock(target->mutex);
     for (at = &target->idle; (link = *at) != NULL;) {
-        if (link_is_due(link, now) || !link_is_quiet(link)) {
+        int old = target->ttl > 0 && now - link->idle_since >= target->ttl
+                  && target->idle_len > target->idle_min;
+
+        if (old || link_is_due(link, now) || !link_is_quiet(link)) {
             *at = link->next;
             target->idle_len--;
             link->next = bad;

@@ -25,6 +25,10 @@ typedef struct {
 typedef struct {
     proxy_worker *first;      /* mod_proxy's choice */
     proxy_balancer *balancer; /* NULL: a plain worker */
+    /* Its members as they are now: mod_proxy may add some, and move the array
+     * (the old one stays where it is). The length is read first. */
+    int workers_len;
+    proxy_worker *const *workers;
     usher_cluster_rec_t *cluster; /* NULL: no memory */
     usher_picker_t picker;
     const char *url;          /* for the first one */
@@ -109,8 +113,8 @@ static proxy_worker *pick_other(const pick_t *pick, apr_int64_t now, int *best_r
     unsigned int share;
     int i;
 
-    for (i = 0; i < pick->balancer->workers->nelts; ++i) {
-        proxy_worker *worker = APR_ARRAY_IDX(pick->balancer->workers, i, proxy_worker *);
+    for (i = 0; i < pick->workers_len; ++i) {
+        proxy_worker *worker = pick->workers[i];
         int rank = pick_rank(worker);
 
         if (rank < 0 || pick_was_tried(pick, worker)) {
@@ -172,7 +176,7 @@ static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t 
         return pick->first;
     case USHER_HEALTH_VERDICT_USABLE:
         if (share == USHER_HEALTH_SHARE || pick_is_of_session(pick, r)
-            || (apr_uint32_t)(backend_now() * 2654435761u) >> 22 < share) {
+            || (apr_uint32_t)((apr_uint64_t)backend_now() * 2654435761u) >> 22 < share) {
             return pick->first;
         }
         break;
@@ -252,12 +256,12 @@ static int pick_may_rest(const pick_t *pick, const proxy_worker *worker, apr_int
     unsigned int share;
     int i;
 
-    for (i = 0; i < pick->balancer->workers->nelts; ++i) {
-        const proxy_worker *other = APR_ARRAY_IDX(pick->balancer->workers, i, proxy_worker *);
+    for (i = 0; i < pick->workers_len; ++i) {
+        const proxy_worker *other = pick->workers[i];
 
         others += other != worker && pick_look(pick, other, now, &share) != USHER_HEALTH_USABLE;
     }
-    return usher_health_may_rest((apr_uint32_t)pick->balancer->workers->nelts, others,
+    return usher_health_may_rest((apr_uint32_t)pick->workers_len, others,
                                  &pick->picker.rest);
 }
 
@@ -266,7 +270,10 @@ static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *tr
     apr_int64_t now = pick_now();
 
     atomic_fetch_add_explicit(&try->record->failed, 1, memory_order_relaxed);
-    if (pick->picker.rest.failures
+    if (try->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+        usher_health_unknown(&try->record->health, try->began, now, &pick->picker.rest);
+    }
+    else if (pick->picker.rest.failures
         && usher_health_failed(&try->record->health, try->began, now, &pick->picker.rest, hard,
                                pick_may_rest(pick, try->worker, now))) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2017)
@@ -283,7 +290,7 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
     const pick_t *pick = picker->data;
     const pick_try_t *try = member->data;
 
-    if (!try->record || try->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+    if (!try->record) {
         return;
     }
     switch (outcome) {
@@ -327,6 +334,11 @@ usher_picker_t *backend_pick_stock(request_rec *r, proxy_worker *worker,
 
     pick->first = worker;
     pick->balancer = balancer;
+    if (balancer) {
+        pick->workers_len = __atomic_load_n(&balancer->workers->nelts, __ATOMIC_ACQUIRE);
+        pick->workers = (proxy_worker *const *)
+            (const void *)__atomic_load_n(&balancer->workers->elts, __ATOMIC_RELAXED);
+    }
     pick->url = url;
     pick->path = balancer ? pick_path(url, worker) : NULL;
     pick->tries = apr_array_make(r->pool, 2, sizeof(pick_try_t *));

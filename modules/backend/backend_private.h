@@ -130,6 +130,7 @@ struct backend_target_t {
     int literal;              /**< an address, not a name: never looked up again */
     int idle_max;             /**< links kept at most */
     int links_max;            /**< links at most, in this child; 0: any number */
+    int idle_min;             /**< so many stay whatever their age */
     apr_interval_time_t ttl;  /**< of an idle link; 0: no limit */
     apr_interval_time_t address_ttl;
 
@@ -367,6 +368,7 @@ typedef enum {
     BACKEND_END_CUT,       /**< by the backend, before the answer's head was whole */
     BACKEND_END_TIMEOUT,
     BACKEND_END_MALFORMED,
+    BACKEND_END_FILTERED,  /**< one of httpd's filters answered in its place */
     BACKEND_END_UNWANTED,  /**< failonstatus= names its status; another member is
                             * there */
     BACKEND_END_CLIENT     /**< by the client: gone, too slow, or a bad body */
@@ -378,7 +380,7 @@ typedef struct backend_exchange_t {
     proxy_server_conf *sconf;
     proxy_dir_conf *dconf;
     const backend_conf_t *conf;
-    char *url;                /**< as mod_proxy gave it, for the first member */
+    const proxy_worker *chosen; /**< by mod_proxy: the one it may blame */
     const char *remote_host;  /**< of ProxyRemote; NULL: none */
     apr_port_t remote_port;
     const char *upgrade;      /**< the protocol asked for; NULL: none */
@@ -408,6 +410,7 @@ typedef struct backend_exchange_t {
     unsigned int fresh_only : 1; /**< no kept link for the next attempt */
     unsigned int reused : 1;  /**< the link was a kept one */
     unsigned int link_close : 1; /**< not to be kept afterwards */
+    unsigned int head_close : 1; /**< the head says so already */
     backend_address_t addresses[BACKEND_ADDRESSES_MAX];
     backend_send_e sending;
     backend_recv_e receiving;
@@ -432,6 +435,9 @@ typedef struct backend_exchange_t {
     backend_ends_e ends;
     usher_http1_chunks_t chunks;
     apr_off_t body_received;  /**< bytes of the answer's body, without framing */
+
+    apr_bucket_brigade *relay_bb; /**< on its way to the client */
+    apr_bucket_brigade *read_bb;  /**< read from the client */
 
     /* The client */
     unsigned int passed : 1;  /**< something of the answer went to it */
@@ -484,6 +490,14 @@ int backend_exchange_run(backend_exchange_t *x);
  */
 int backend_exchange_wants_other(backend_exchange_t *x, int status);
 
+/** Whether a sound member is there that may serve the request in place of the
+ * present one: no session binds it. */
+int backend_exchange_has_other(backend_exchange_t *x);
+
+/** The rest of the client's body will not be read: its connection must end
+ * after the answer. Best before the answer's head is passed on. */
+void backend_exchange_drop_body(backend_exchange_t *x);
+
 /** Done with the link: keep it for others where it is good, or close it.
  * @param whole  the answer was read to its end */
 void backend_exchange_release(backend_exchange_t *x, int whole);
@@ -505,6 +519,10 @@ backend_end_e backend_attempt_run(backend_exchange_t *x);
  * @return CLIENT when the client is gone, else NONE
  */
 backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t until, int *late);
+
+/** How long the link may make no progress, where nothing else is configured:
+ * timeout= and what it inherits from. */
+apr_interval_time_t backend_attempt_io_max(const backend_exchange_t *x);
 
 /** How an attempt ends whose time is over. NONE: it goes on in another way. */
 backend_end_e backend_attempt_timed_out(backend_exchange_t *x);

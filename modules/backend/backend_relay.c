@@ -19,8 +19,15 @@ static apr_bucket_alloc_t *relay_alloc(const backend_exchange_t *x)
     return x->r->connection->bucket_alloc;
 }
 
-static backend_end_e relay_client_gone(backend_exchange_t *x)
+/* What was passed did not reach the client: it is gone, or a filter answers in
+ * its own way (AP_FILTER_ERROR) and the answer is of no use any more. */
+static backend_end_e relay_stopped(backend_exchange_t *x, apr_status_t rv)
 {
+    if (rv == AP_FILTER_ERROR && !x->r->connection->aborted) {
+        x->why = "a filter refused the answer";
+        x->state.who = 'P';
+        return BACKEND_END_FILTERED;
+    }
     x->why = "the client went away";
     x->state.who = 'C';
     x->client_gone = 1;
@@ -39,7 +46,7 @@ static backend_end_e relay_pass(backend_exchange_t *x, apr_bucket_brigade *bb)
     /* An HTTP/2 stream may count as aborted as soon as it has its last byte. */
     return rv == APR_SUCCESS
            && (!r->connection->aborted || x->receiving == BACKEND_RECV_DONE)
-               ? BACKEND_END_NONE : relay_client_gone(x);
+               ? BACKEND_END_NONE : relay_stopped(x, rv);
 }
 
 static const char *relay_progress(const backend_exchange_t *x, const char *what)
@@ -63,6 +70,7 @@ static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
     backend_end_e end;
 
+    backend_exchange_drop_body(x);
     backend_exchange_release(x, 1);
     x->receiving = BACKEND_RECV_DONE;
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(relay_alloc(x)));
@@ -261,7 +269,7 @@ static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 
 backend_end_e backend_relay_step(backend_exchange_t *x)
 {
-    apr_bucket_brigade *bb = apr_brigade_create(x->r->pool, relay_alloc(x));
+    apr_bucket_brigade *bb = x->relay_bb;
     backend_end_e end = relay_gather(x, bb);
 
     x->unflushed = x->unflushed || !APR_BRIGADE_EMPTY(bb);
@@ -280,7 +288,7 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
         passed = end != BACKEND_END_NONE && !x->passed ? BACKEND_END_NONE : relay_pass(x, bb);
         end = end != BACKEND_END_NONE ? end : passed;
     }
-    apr_brigade_destroy(bb);
+    apr_brigade_cleanup(bb);
     return end;
 }
 

@@ -93,6 +93,7 @@ static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member
     target->links_max = s->hmax;
     target->idle_max = s->disablereuse ? 0
                        : s->smax > 0 && s->smax < s->hmax ? s->smax : s->hmax > 0 ? s->hmax : INT_MAX;
+    target->idle_min = s->min;
     target->ttl = s->ttl;
     target->address_ttl = ADDRESS_TTL;
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 133)
@@ -227,7 +228,9 @@ void backend_target_lookup(backend_target_t *target)
     target_lock(target);
     served = target->wanted;
     target_unlock(target);
-    target_resolve(target, AI_ADDRCONFIG, list, &n);
+    if (!target_resolve(target, AI_ADDRCONFIG, list, &n)) {
+        target_resolve(target, 0, list, &n); /* only the loopback has addresses */
+    }
     backend_keeper_outlived();
     target_lock(target);
     target_keep(target, list, n);
@@ -339,6 +342,7 @@ void backend_target_address_failed(backend_target_t *target, const backend_addre
     for (i = 0; i < target->addresses_len; ++i) {
         if (address_same(&target->addresses[i], address)) {
             target->addresses[i].dead_until = backend_now() + DEAD_TIME;
+            target->wanted++; /* the keeper has it looked up again */
         }
     }
     target_unlock(target);
