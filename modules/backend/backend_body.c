@@ -256,6 +256,13 @@ static int body_is_withheld(const backend_exchange_t *x)
                              || PROXY_SHOULD_PING_100_CONTINUE(worker, x->r));
 }
 
+/* ap_request_has_body() knows of none with HEAD; it goes on all the same. */
+static int body_is_there(request_rec *r, const char *length, const char *coding)
+{
+    return ap_request_has_body(r)
+           || (r->header_only && (coding || (length && strcmp(length, "0") != 0)));
+}
+
 int backend_body_begin(backend_exchange_t *x)
 {
     request_rec *r = x->r;
@@ -267,7 +274,7 @@ int backend_body_begin(backend_exchange_t *x)
     body->file = -1;
     body->keep = 1;
     body->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    if ((r->main && !r->kept_body) || !ap_request_has_body(r)) {
+    if ((r->main && !r->kept_body) || !body_is_there(r, length, coding)) {
         body->eos = 1; /* a subrequest must not read the main request's */
         body->framing = length && !r->main ? BACKEND_BODY_LENGTH : BACKEND_BODY_NONE;
         return OK;

@@ -61,8 +61,9 @@ static int head_uri(backend_exchange_t *x, char **path)
     }
     /* A proxy on the way needs to know where to. */
     *path = x->remote_host ? apr_pstrdup(r->pool, x->member.url)
-            : apr_pstrcat(r->pool, x->uri.path ? x->uri.path : "/", x->uri.query ? "?" : "",
-                          x->uri.query, x->uri.fragment ? "#" : "", x->uri.fragment, NULL);
+            : apr_pstrcat(r->pool, x->uri.path ? x->uri.path : "/",
+                          x->uri.query ? "?" : "", x->uri.query ? x->uri.query : "",
+                          x->uri.fragment ? "#" : "", x->uri.fragment, NULL);
     return OK;
 }
 

@@ -276,7 +276,7 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
     if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE) {
         end = relay_finish(x, bb);
     }
-    else if (!APR_BRIGADE_EMPTY(bb) || (x->unflushed && !x->readable)) {
+    else if (!APR_BRIGADE_EMPTY(bb) || (!x->readable && (x->unflushed || !x->passed))) {
         backend_end_e passed;
 
         /* What is there goes out before more is waited for. */

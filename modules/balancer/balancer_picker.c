@@ -119,10 +119,11 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
         picker_log_none(request, r);
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    picker_choice(&choice, request);
-    request->tried[i] = 1;
     worker = request->members->list[i].worker;
     memset(member, 0, sizeof(*member));
+    picker_choice(&choice, request);
+    member->last_resort = balancer_pick_standing(&choice, i, NULL) != BALANCER_STANDING_USABLE;
+    request->tried[i] = 1;
     rc = balancer_request_url(request, r, worker, &member->url);
     if (rc != OK) {
         return rc;
@@ -136,7 +137,6 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     attempt->index = i;
     attempt->began_at = balancer_now();
     member->worker = worker;
-    member->last_resort = balancer_pick_standing(&choice, i, NULL) != BALANCER_STANDING_USABLE;
     member->data = attempt;
     return OK;
 }
