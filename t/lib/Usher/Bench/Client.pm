@@ -1,0 +1,45 @@
+# A client for the benchmarks: the same request again and again on one
+# connection, and the whole answer each time.
+package Usher::Bench::Client;
+
+use strict;
+use warnings FATAL => 'all';
+
+use IO::Socket::INET ();
+use Usher::Bench::Backend ();
+
+# new(port, path => ..., fields => how many more, body => bytes of a POST)
+sub new {
+    my ($class, $port, %opt) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp', Timeout => 60)
+        or die "port $port of 127.0.0.1: $!\n";
+    my $body = 'x' x ($opt{body} // 0);
+
+    $socket->autoflush(1);
+    my $request = join '', $opt{body} ? 'POST' : 'GET', " $opt{path} HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n",
+        (map { sprintf "%s: %s\r\n", Usher::Bench::Backend::field($_) } 1 .. $opt{fields} // 0),
+        $opt{body} ? "Content-Length: $opt{body}\r\n" : '', "\r\n", $body;
+    return bless { socket => $socket, request => $request }, $class;
+}
+
+# Dies unless the answer is a whole 200.
+sub request {
+    my ($self) = @_;
+    my $got = '';
+
+    print { $self->{socket} } $self->{request} or die "the proxy closed the connection\n";
+    while ($got !~ /\r\n\r\n/) {
+        sysread $self->{socket}, $got, 65536, length $got or die "no answer from the proxy\n";
+    }
+    my ($head, $body) = split /\r\n\r\n/, $got, 2;
+    die "the proxy answered ", $head =~ /^(.*)/, "\n" unless $head =~ m{^HTTP/1\.1 200 };
+    my ($left) = $head =~ /^Content-Length: (\d+)/im or die "an answer without its length\n";
+    $left -= length $body;
+    while ($left > 0) {
+        my $n = sysread $self->{socket}, my $piece, 1 << 20 or die "the answer was cut\n";
+        $left -= $n;
+    }
+    return;
+}
+
+1;

@@ -1,0 +1,251 @@
+# The proxies that are compared, each configured to do the same: keep
+# connections on both sides, tell the backend who asked (X-Forwarded-*), write no
+# access log, pass bodies on as they come. Each has one process with threads, or
+# one event loop.
+package Usher::Bench::Contender;
+
+use strict;
+use warnings FATAL => 'all';
+
+use POSIX ();
+use Usher::Bench::Daemon ();
+use Usher::Env ();
+use Usher::Httpd ();
+use Usher::Tomcat ();
+use Usher::Wait;
+
+# Name => what is needed, and how it is started.
+my %contender = (
+    proxy_http => { title => 'mod_proxy_http', start => \&_proxy_http },
+    usher      => { title => 'Usher', start => \&_usher },
+    proxy_ajp  => { title => 'mod_proxy_ajp', ajp => 1, start => \&_proxy_ajp },
+    jk         => { title => 'mod_jk', ajp => 1, start => \&_jk },
+    haproxy    => { title => 'HAProxy', start => \&_haproxy },
+    nginx      => { title => 'nginx', start => \&_nginx },
+    # For balancers only: a cluster of Usher's.
+    usher_balancer => { title => 'Usher, lbmethod=usher', balances => 1, start => \&_usher_balancer },
+);
+
+sub all { qw(proxy_http usher usher_balancer proxy_ajp jk haproxy nginx) }
+
+# Why one cannot take part, or nothing.
+sub missing {
+    my ($name) = @_;
+
+    return "$name: there is no such proxy" unless $contender{$name};
+    return 'mod_jk is not installed' if $name eq 'jk' && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
+    return "$name is not installed" if $name =~ /^(haproxy|nginx)$/ && !Usher::Bench::Daemon::found($name);
+    my $module = $name eq 'usher' ? 'usher_backend' : $name;
+    return "mod_$module is not built" if $name =~ /^usher/ && !grep { $_ eq $module } Usher::Env::usher_modules();
+    if ($contender{$name}{ajp}) {
+        my $why = Usher::Tomcat::missing();
+        return "no Tomcat: $why" if $why;
+    }
+    return;
+}
+
+# start(name, nginx => the HTTP backend, tomcat => the AJP one, %more options of
+# Usher::Httpd)
+sub start {
+    my ($class, $name, %opt) = @_;
+    my $self = bless { name => $name, %{ $contender{$name} } }, $class;
+
+    $self->{process} = delete($self->{start})->(%opt);
+    $self->{port} = $self->{process}{port};
+    return $self;
+}
+
+sub name  { $_[0]{name} }
+sub title { $_[0]{title} }
+sub ajp   { $_[0]{ajp} }
+sub balances { $_[0]{balances} }
+sub port  { $_[0]{port} }
+sub stop  { $_[0]{process}->stop }
+sub pid   { $_[0]{process}->pid }
+
+# Its pids, the first one's descendants too.
+sub pids {
+    my ($self) = @_;
+    my @pids = $self->pid // return;
+
+    for (my $i = 0; $i < @pids; ++$i) {
+        for my $file (glob "/proc/$pids[$i]/task/*/children") {
+            open my $fh, '<', $file or next;
+            push @pids, split ' ', scalar(<$fh>) // '';
+        }
+    }
+    return @pids;
+}
+
+# User and system seconds that they have used so far. The scheduler counts
+# nanoseconds for each thread (and forgets those of threads that have ended, but
+# there are none); where it does not tell, /proc/PID/stat has hundredths.
+sub cpu {
+    my ($self) = @_;
+    my ($precise, $ticks) = (0, 0);
+
+    for my $pid ($self->pids) {
+        for my $file (glob "/proc/$pid/task/*/schedstat") {
+            open my $fh, '<', $file or next;
+            $precise += (split ' ', scalar(<$fh>) // '')[0] // 0;
+        }
+        open my $fh, '<', "/proc/$pid/stat" or next;
+        my @field = split ' ', <$fh> =~ s/.*\)//sr;
+        $ticks += $field[11] + $field[12];
+    }
+    return $precise ? $precise / 1e9 : $ticks / (POSIX::sysconf(POSIX::_SC_CLK_TCK()) || 100);
+}
+
+# httpd
+
+sub _httpd {
+    my ($opt, $modules, $usher, $conf) = @_;
+    my $httpd = Usher::Httpd->new(
+        loglevel => 'warn', modules => $modules, usher => $usher, mpm => 'event', %{ $opt->{httpd} // {} },
+        conf => <<"EOT");
+ServerLimit 1
+StartServers 1
+ThreadLimit 128
+ThreadsPerChild 128
+MaxRequestWorkers 128
+MinSpareThreads 1
+MaxSpareThreads 128
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+Timeout 60
+$conf
+EOT
+    $httpd->start or die "httpd does not start: ", $httpd->console;
+    return $httpd;
+}
+
+my @proxy = qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests);
+
+sub _http_conf {
+    my (%opt) = @_;
+    my @urls = map { "http://127.0.0.1:$_" } @{ $opt{nginx}{ports} };
+
+    return join '', "<Proxy balancer://three>\n", (map { "BalancerMember $_\n" } @urls),
+        $opt{lbmethod} ? "ProxySet lbmethod=$opt{lbmethod}\n" : '', "</Proxy>\n",
+        "ProxyPass /b/ balancer://three/b/\nProxyPass / $urls[0]/\n";
+}
+
+sub _proxy_http {
+    my (%opt) = @_;
+
+    return _httpd(\%opt, [@proxy, 'proxy_http'], [], _http_conf(%opt));
+}
+
+sub _usher {
+    my (%opt) = @_;
+
+    return _httpd(\%opt, ['watchdog', @proxy], [qw(usher usher_backend)], _http_conf(%opt));
+}
+
+sub _usher_balancer {
+    my (%opt) = @_;
+
+    return _httpd(\%opt, [qw(watchdog proxy)], [qw(usher usher_backend usher_balancer)], _http_conf(%opt, lbmethod => 'usher'));
+}
+
+# Three members need three names of the one Tomcat.
+sub _proxy_ajp {
+    my (%opt) = @_;
+    my ($port, $secret) = ($opt{tomcat}->port, $opt{tomcat}->secret);
+    my @members = map { "BalancerMember ajp://$_:$port secret=$secret\n" } qw(127.0.0.1 127.1 localhost);
+
+    return _httpd(\%opt, [@proxy, 'proxy_ajp'], [], join '', "<Proxy balancer://three>\n", @members, "</Proxy>\n",
+        "ProxyPass /b/ balancer://three/b/\nProxyPass / ajp://127.0.0.1:$port/ secret=$secret\n");
+}
+
+sub _jk {
+    my (%opt) = @_;
+    my ($port, $secret) = ($opt{tomcat}->port, $opt{tomcat}->secret);
+    my @workers = map { my $n = $_; map { "JkWorkerProperty worker.$n.$_\n" }
+        'type=ajp13', 'host=127.0.0.1', "port=$port", "secret=$secret" } qw(one m1 m2 m3);
+
+    return _httpd(\%opt, [], [], join '', "LoadModule jk_module $ENV{USHER_LIBEXEC}/mod_jk.so\n",
+        "JkLogFile logs/jk.log\nJkLogLevel error\nJkShmFile logs/jk.shm\n", @workers,
+        "JkWorkerProperty worker.list=one,three\nJkWorkerProperty worker.three.type=lb\n",
+        "JkWorkerProperty worker.three.balance_workers=m1,m2,m3\n",
+        "JkMount /b/* three\nJkMount /* one\n");
+}
+
+# Others
+
+sub _haproxy {
+    my (%opt) = @_;
+    my $port = free_port();
+    my @ports = @{ $opt{nginx}{ports} };
+    my $user = $> == 0 ? 'user nobody group ' . getgrgid((getpwnam 'nobody')[3]) : '';
+    my $members = join '', map { "    server m$_ 127.0.0.1:$_\n" } @ports;
+    my $daemon = Usher::Bench::Daemon->new(name => 'haproxy', files => { 'haproxy.cfg' => <<"EOT" });
+global
+    nbthread 1
+    maxconn 2000
+    ${\ ($user ? join("\n    ", $user =~ /(user \S+) (group \S+)/) : '') }
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    option forwardfor
+    http-reuse always
+frontend in
+    bind 127.0.0.1:$port
+    use_backend three if { path_beg /b/ }
+    default_backend one
+backend one
+    server m1 127.0.0.1:$ports[0]
+backend three
+    balance roundrobin
+$members
+EOT
+    $daemon->{port} = $port;
+    return $daemon->start($port, 'haproxy', '-db', '-f', '@ROOT@/haproxy.cfg');
+}
+
+sub _nginx {
+    my (%opt) = @_;
+    my $port = free_port();
+    my @ports = @{ $opt{nginx}{ports} };
+    my $members = join ' ', map { "server 127.0.0.1:$_;" } @ports;
+    my $user = $> == 0 ? 'user nobody ' . getgrgid((getpwnam 'nobody')[3]) . ';' : '';
+    my $daemon = Usher::Bench::Daemon->new(name => 'nginx', files => { 'nginx.conf' => <<"EOT" });
+$user
+worker_processes 1;
+pid \@ROOT\@/pid;
+error_log \@ROOT\@/error_log warn;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    client_body_temp_path \@ROOT\@/body;
+    proxy_temp_path \@ROOT\@/proxy;
+    fastcgi_temp_path \@ROOT\@/fastcgi;
+    uwsgi_temp_path \@ROOT\@/uwsgi;
+    scgi_temp_path \@ROOT\@/scgi;
+    keepalive_requests 1000000000;
+    keepalive_timeout 60s;
+    client_max_body_size 0;
+    large_client_header_buffers 8 16k;
+    upstream one { server 127.0.0.1:$ports[0]; keepalive 128; keepalive_requests 1000000000; }
+    upstream three { $members keepalive 128; keepalive_requests 1000000000; }
+    server {
+        listen 127.0.0.1:$port backlog=1024;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Host \$http_host;
+        proxy_set_header X-Forwarded-Server localhost;
+        proxy_request_buffering off;
+        proxy_max_temp_file_size 0;
+        location /b/ { proxy_pass http://three; }
+        location / { proxy_pass http://one; }
+    }
+}
+EOT
+    $daemon->{port} = $port;
+    return $daemon->start($port, 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g', 'daemon off;');
+}
+
+1;
