@@ -421,6 +421,7 @@ static int exchange_loop(backend_exchange_t *x)
             }
             rc = exchange_prepare(x);
             if (rc != OK) {
+                backend_exchange_drop_body(x);
                 return rc;
             }
         }
