@@ -7,17 +7,18 @@
 
 APLOG_USE_MODULE(usher_backend);
 
-/* A worker's own host. Others come from the request (ProxyPassMatch with $1): a
- * client chooses them, so nothing is kept for them. */
+/* A worker's own host: what is known of it is kept, even where its connections
+ * are not (disablereuse=, which mod_proxy takes for an address that changes).
+ * Other hosts come from the request (ProxyPassMatch with $1): a client chooses
+ * them, so nothing is kept for them. */
 static int head_host_is_kept(const backend_exchange_t *x, const char *host)
 {
     static const unsigned char none[sizeof(x->member.id)];
     const proxy_worker *worker = x->member.worker;
 
-    return worker->s->is_address_reusable
-           && (x->remote_host || *worker->s->uds_path
-               || memcmp(x->member.id, none, sizeof(none)) != 0
-               || ap_cstr_casecmp(host, worker->s->hostname_ex) == 0);
+    return (worker->s->is_address_reusable && x->remote_host)
+           || *worker->s->uds_path || memcmp(x->member.id, none, sizeof(none)) != 0
+           || ap_cstr_casecmp(host, worker->s->hostname_ex) == 0;
 }
 
 /* Where to connect: the URL's host, or the proxy that stands before it. */
