@@ -68,6 +68,14 @@ static int link_is_due(const backend_link_t *link, apr_time_t now)
     return link->leave_at && now >= link->leave_at;
 }
 
+/* Under the target's mutex; idle: how many are there beside this one. */
+static int link_is_old(const backend_link_t *link, apr_time_t now, int idle)
+{
+    const backend_target_t *target = link->target;
+
+    return target->ttl > 0 && now - link->idle_since >= target->ttl && idle >= target->idle_min;
+}
+
 /* Under the target's mutex. */
 static backend_link_t *link_pop(backend_target_t *target)
 {
@@ -85,6 +93,7 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
 {
     backend_link_t *link;
     apr_time_t now;
+    int old;
 
     if (target->transient) {
         return NULL;
@@ -93,6 +102,7 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
     for (;;) {
         apr_thread_mutex_lock(target->mutex);
         link = link_pop(target);
+        old = link && link_is_old(link, now, target->idle_len);
         apr_thread_mutex_unlock(target->mutex);
         if (!link) {
             return NULL;
@@ -101,7 +111,7 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
             link_free(link); /* a fresh one takes its place; the others are older */
             return NULL;
         }
-        if (!link_is_due(link, now) && link_is_quiet(link)) {
+        if (!old && !link_is_due(link, now) && link_is_quiet(link)) {
             return link;
         }
         link_free(link);
@@ -338,10 +348,8 @@ void backend_link_sweep(backend_target_t *target)
 
     apr_thread_mutex_lock(target->mutex);
     for (at = &target->idle; (link = *at) != NULL;) {
-        int old = target->ttl > 0 && now - link->idle_since >= target->ttl
-                  && target->idle_len > target->idle_min;
-
-        if (old || link_is_due(link, now) || !link_is_quiet(link)) {
+        if (link_is_old(link, now, target->idle_len - 1) || link_is_due(link, now)
+            || !link_is_quiet(link)) {
             *at = link->next;
             target->idle_len--;
             link->next = bad;
