@@ -1,0 +1,204 @@
+# Each phase has its time; when it is over the client gets a 504, or sees a cut,
+# and a late answer reaches nobody.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::BackendTest;
+use Usher::Client ();
+use Usher::Pattern;
+use Usher::Wait;
+
+my $backend = Usher::Backend->new;
+my $other = Usher::Backend->new;
+my $full = Usher::Backend->new(backlog => 1);
+my $deaf = Usher::Backend->new(rcvbuf => 4096);
+my $two = sub {
+    my ($name, @urls) = @_;
+
+    return "<Proxy balancer://$name>\nBalancerMember $urls[0]\nBalancerMember $urls[1] lbset=1\n</Proxy>\n"
+        . "ProxyPass /$name/ balancer://$name/\n";
+};
+my $httpd = backend_httpd(<<"EOT");
+UsherBackendTimeout connect=400ms send=400ms first=400ms between=400ms
+UsherBackendRest Off
+UsherReplayBudget percent=100 least=1000
+Timeout 20
+ProxyPass /a/ @{[ $backend->url('/') ]}
+ProxyPass /full/ @{[ $full->url('/') ]}
+ProxyPass /deaf/ @{[ $deaf->url('/') ]}
+@{[ $two->('two', $backend->url, $other->url) ]}
+@{[ $two->('fulltwo', $full->url, $other->url) ]}
+<Location /total>
+    UsherBackendTimeout total=700ms first=20s between=20s
+</Location>
+ProxyPass /total/ @{[ $backend->url('/') ]}
+ProxyPass /slow/ @{[ $backend->url('/') ]}
+<Location /slow>
+    UsherBackendTimeout first=3s between=3s
+</Location>
+EOT
+ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
+$httpd->log->tolerate(qr/USHER2\d\d\d/);
+$_->on('/ok', http_answer(200, [], 'ok')) for $backend, $other, $full;
+
+# between 0.4 and 0.4 + some: a busy machine is slow
+sub took {
+    my ($seconds, $least, $name) = @_;
+
+    return ok($seconds >= $least - 0.05 && $seconds < $least + 2, sprintf '%s (%.2f s)', $name, $seconds);
+}
+
+subtest 'connect' => sub {
+    $full->full;
+    for my $case (['GET', undef], ['POST', 'body']) {
+        my $answer = ask($httpd, $case->[0], '/full/ok', ['X-Id' => "full-$case->[0]"], $case->[1]);
+        is($answer->{status}, 504, "$case->[0], nobody accepts: 504");
+        took($answer->{time}, 0.4, 'in its time');
+        is(logged($httpd, "full-$case->[0]")->{state}, 'sC', 'state sC');
+        like(logged($httpd, "full-$case->[0]")->{attempts}, qr/^[^,=]*=unreachable[^,]*$/, 'unreachable');
+        $answer = ask($httpd, $case->[0], '/fulltwo/ok', ['X-Id' => "next-$case->[0]"], $case->[1]);
+        is(tells($answer), '200 complete ok', "$case->[0]: another member is asked");
+        like(logged($httpd, "next-$case->[0]")->{attempts}, qr/^[^,=]*=unreachable[^,]*,[^,=]*=ok[^,]*$/, 'and told so');
+    }
+    $full->resume;
+};
+
+subtest 'send' => sub {
+    $deaf->on('POST /up', [leave_body, stall]);
+    for my $chunked (0, 1) {
+        my $client = Usher::Client->new(port => $httpd->port);
+        my $start = time;
+        if ($chunked) {
+            $client->send(http_request(POST => '/deaf/up', ['X-Id' => "send-$chunked"], pattern(0, 12_000_000), chunked => 65536), 8);
+        } else {
+            $client->send(http_request(POST => '/deaf/up', ['X-Id' => "send-$chunked", 'Content-Length' => 12_000_000]));
+            $client->send_pattern(12_000_000, 8);
+        }
+        my $answer = $client->answer;
+        is($answer->{status}, 504, 'a member that does not read: 504' . ($chunked ? ' (chunked)' : ''));
+        cmp_ok(time - $start, '<', 6, 'in its time');
+        is(scalar $deaf->deliveries("send-$chunked"), 1, 'sent once');
+        like(logged($httpd, "send-$chunked")->{state}, qr/^s[HD]$/, 'state: the member was too slow');
+    }
+};
+
+subtest 'a slow member that makes progress is not too slow' => sub {
+    $backend->on('POST /slowly', [read_slowly(400_000, 0.1), http_answer(200, [], 'read')]);
+    my $client = Usher::Client->new(port => $httpd->port);
+    $client->send(http_request(POST => '/slow/slowly', ['Content-Length' => 6_000_000]));
+    $client->send_pattern(6_000_000);
+    is($client->answer->{body}, 'read', 'an upload at its own pace');
+    $backend->on('/trickle', trickle(http_answer(200, [], 'y' x 60), 6, 0.05));
+    my $answer = ask($httpd, GET => '/slow/trickle');
+    is(tells($answer), '200 complete ' . 'y' x 60, 'an answer in small pieces');
+    cmp_ok($answer->{time}, '>', 0.4, 'that takes longer than any one time');
+};
+
+subtest 'first' => sub {
+    for my $method (qw(GET POST PUT)) {
+        $_->clear for $backend, $other;
+        $backend->on('/late', [stall(1.2), http_answer(200, [], 'late')]);
+        $other->on('/late', http_answer(200, [], 'other'));
+        my $answer = ask($httpd, $method, '/two/late', ['X-Id' => "first-$method"], $method eq 'GET' ? undef : 'body');
+        is($answer->{status}, 504, "$method: 504");
+        took($answer->{time}, 0.4, 'in its time');
+        is(scalar $backend->deliveries("first-$method") + scalar $other->deliveries("first-$method"), 1, 'sent once');
+        is(logged($httpd, "first-$method")->{state}, 'sH', 'state sH');
+        like(logged($httpd, "first-$method")->{attempts}, qr/^[^,=]*=timeout[^,]*$/, 'one attempt: timeout');
+    }
+    $backend->clear;
+    my $head = http_answer(200, ['X-A' => 'b'], 'body');
+    $backend->on('/half', [at($head, 20, stall(2))]);
+    is(ask($httpd, GET => '/a/half')->{status}, 504, 'half a head: 504');
+    $backend->on('/drops', [trickle($head, 1, 0.05)]);
+    is(ask($httpd, GET => '/a/drops')->{status}, 504, 'a head in drops: it is the whole head that has the time');
+};
+
+subtest 'a late answer reaches nobody' => sub {
+    $backend->clear;
+    $backend->on('/late', [stall(0.8), http_answer(200, [], 'LATE')]);
+    $backend->on('/next', http_answer(200, [], 'its own answer'));
+    my $kept = Usher::Client->new(port => $httpd->port);
+    is($kept->request(GET => '/a/next')->{body}, 'its own answer', 'a connection to the member is kept');
+    is($kept->request(GET => '/a/late')->{status}, 504, 'a late answer: 504');
+    my $end = time + 1.2;
+    my ($wrong, $asked) = (0, 0);
+    while (time < $end) {
+        ++$asked;
+        my $answer = ask($httpd, GET => '/a/next', [Connection => 'close']);
+        ++$wrong if tells($answer) ne '200 complete its own answer';
+    }
+    is($wrong, 0, "$asked requests around its coming get their own");
+    ok((wait_until { ($backend->requests('/late'))[0]{gone} || 1 } 2), 'the member sees the end');
+};
+
+subtest 'between' => sub {
+    $backend->clear;
+    my $answer = http_answer(200, [], 'x' x 100);
+    $backend->on('/gap', [at($answer, length($answer) - 40, stall)]);
+    my $got = ask($httpd, GET => '/a/gap', ['X-Id' => 'gap']);
+    is("$got->{status} $got->{body_len}", '200 60', 'a gap in the body: the client has what came');
+    ok(!$got->{complete} && $got->{end} =~ /^(?:closed|reset)$/, 'and sees that it is cut');
+    took($got->{time}, 0.4, 'in its time');
+    is(logged($httpd, 'gap')->{state}, 'sD', 'state sD');
+    my ($conn) = map { $_->{conn} } $backend->deliveries('gap');
+    ok((wait_until { grep { $_->{id} == $conn && $_->{state} eq 'closed' } $backend->connections } 2), 'the connection is closed');
+    $got = ask($httpd, GET => '/a/gap', [], undef, version => '1.0');
+    is($got->{end}, 'reset', 'HTTP/1.0: reset');
+};
+
+subtest 'total' => sub {
+    $backend->clear;
+    my $answer = http_answer(200, [], 'x' x 100);
+    $backend->on('/wait', [stall(5), $answer]);
+    my $got = ask($httpd, GET => '/total/wait', ['X-Id' => 'total']);
+    is($got->{status}, 504, 'no answer in the total time: 504');
+    took($got->{time}, 0.7, 'in its time');
+    $backend->on('/drops', [substr($answer, 0, length($answer) - 100), trickle('x' x 100, 1, 0.05)]);
+    $got = ask($httpd, GET => '/total/drops', ['X-Id' => 'drops']);
+    ok($got->{status} == 200 && !$got->{complete}, 'a body that is not over in it: cut');
+    took($got->{time}, 0.7, 'in its time');
+    like(logged($httpd, 'total')->{state}, qr/^sH$/, 'state sH');
+    like(logged($httpd, 'drops')->{state}, qr/^sD$/, 'state sD');
+    # A slow client's upload counts, too.
+    my $client = Usher::Client->new(port => $httpd->port);
+    $backend->on('/up', echo);
+    $client->send(http_request(POST => '/total/up', ['Content-Length' => 100, 'X-Id' => 'slow']));
+    my $start = time;
+    $client->trickle('x' x 40, 1, 0.05);
+    my $end = $client->answer;
+    like($end->{status} // 'none', qr/^(?:408|504)$/, 'a client that takes that long to send: an answer');
+    cmp_ok(time - $start, '<', 4, 'in its time');
+};
+
+$httpd->finish('httpd lives, and logs only what was too slow');
+
+# Without UsherBackendTimeout the worker's keys, ProxyTimeout and Timeout count.
+subtest 'times by the stock directives' => sub {
+    $full->full;
+    my $httpd = backend_httpd(<<"EOT");
+Timeout 30
+ProxyTimeout 1
+ProxyPass /key/ @{[ $backend->url('/') ]} timeout=2
+ProxyPass /proxy/ @{[ $other->url('/') ]}
+ProxyPass /full/ @{[ $full->url('/') ]} connectiontimeout=300ms
+EOT
+    ok($httpd->start, 'httpd starts') or diag $httpd->console;
+    $httpd->log->tolerate(qr/USHER2\d\d\d/);
+    $_->on('/wait', [stall(6), http_answer(200, [], 'late')]) for $backend, $other;
+    my $answer = ask($httpd, GET => '/key/wait');
+    is($answer->{status}, 504, 'timeout=2: 504');
+    took($answer->{time}, 2, 'after two seconds');
+    $answer = ask($httpd, GET => '/proxy/wait');
+    is($answer->{status}, 504, 'ProxyTimeout 1: 504');
+    took($answer->{time}, 1, 'after one');
+    $answer = ask($httpd, GET => '/full/ok');
+    is($answer->{status}, 504, 'connectiontimeout=300ms: 504');
+    took($answer->{time}, 0.3, 'after that');
+    $httpd->finish('only what was too slow in the log');
+};
+
+done_testing;
