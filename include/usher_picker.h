@@ -79,6 +79,13 @@ struct usher_picker_t {
      */
     int (*next)(usher_picker_t *picker, request_rec *r, usher_member_t *member);
     /**
+     * Told when the head of a member's answer has come and is a good one: a
+     * member that was tried has proved itself, however long its body or its
+     * tunnel may last. done() follows. May be NULL.
+     */
+    void (*answered)(usher_picker_t *picker, request_rec *r,
+                     const usher_member_t *member, int status);
+    /**
      * Told once for each member that next() gave, when its last attempt is
      * over; from a cleanup of r->pool at the latest, where a request ends
      * early.
