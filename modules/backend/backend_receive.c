@@ -98,7 +98,7 @@ static backend_end_e receive_head(backend_exchange_t *x)
             end = backend_answer_final(x);
             memmove(x->in, x->in + x->answer.len, x->in_len - x->answer.len);
             x->in_len -= x->answer.len;
-            if (x->picker->answered) {
+            if (x->picker->answered && end != BACKEND_END_MALFORMED) {
                 x->picker->answered(x->picker, x->r, &x->member, x->answer.status);
             }
             x->readable = 1; /* the body may be right behind: look before a wait */

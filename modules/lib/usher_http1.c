@@ -29,6 +29,13 @@ static int is_token(const char *text, apr_size_t len)
     return len && i == len;
 }
 
+#define TEXT_BLOCK 16
+
+static inline unsigned int is_control(unsigned char c)
+{
+    return (unsigned int)((c < ' ') & (c != '\t')) | (unsigned int)(c == 0x7f);
+}
+
 /* VCHAR, SP, HTAB and obs-text, RFC 9110 5.5. No early end: compilers make it
  * many bytes at a time. */
 static int is_text(const char *text, apr_size_t len)
@@ -36,10 +43,14 @@ static int is_text(const char *text, apr_size_t len)
     unsigned int bad = 0;
     apr_size_t i;
 
+    /* Compilers make vectors only of a count that they know. */
+    for (; len >= TEXT_BLOCK; text += TEXT_BLOCK, len -= TEXT_BLOCK) {
+        for (i = 0; i < TEXT_BLOCK; ++i) {
+            bad |= is_control((unsigned char)text[i]);
+        }
+    }
     for (i = 0; i < len; ++i) {
-        unsigned char c = (unsigned char)text[i];
-
-        bad |= (unsigned int)((c < ' ') & (c != '\t')) | (unsigned int)(c == 0x7f);
+        bad |= is_control((unsigned char)text[i]);
     }
     return !bad;
 }
@@ -183,12 +194,13 @@ typedef const char *(*field_reader_t)(usher_http1_head_t *head, const char *valu
 
 static const struct {
     const char *name;
+    apr_size_t len;
     field_reader_t read;
 } known_fields[] = {
-    { "Connection", connection_field },
-    { "Content-Length", content_length_field },
-    { "Keep-Alive", keep_alive_field },
-    { "Transfer-Encoding", transfer_encoding_field },
+    { "Connection", sizeof("Connection") - 1, connection_field },
+    { "Content-Length", sizeof("Content-Length") - 1, content_length_field },
+    { "Keep-Alive", sizeof("Keep-Alive") - 1, keep_alive_field },
+    { "Transfer-Encoding", sizeof("Transfer-Encoding") - 1, transfer_encoding_field },
 };
 #define KNOWN_FIELDS (sizeof(known_fields) / sizeof(known_fields[0]))
 
@@ -198,7 +210,8 @@ static const char *known_field(usher_http1_head_t *head,
     apr_size_t i;
 
     for (i = 0; i < KNOWN_FIELDS; ++i) {
-        if (is_word(field->name, field->name_len, known_fields[i].name)) {
+        if (field->name_len == known_fields[i].len
+            && !apr_cstr_casecmpn(field->name, known_fields[i].name, field->name_len)) {
             return known_fields[i].read(head, field->value, field->value_len);
         }
     }
