@@ -189,7 +189,7 @@ static void attempt_begin(backend_exchange_t *x)
     x->link = NULL;
     x->link_close = x->head_close;
     x->out_len = x->out_at = 0;
-    x->out_body = 0;
+    x->out_buckets = 0;
     x->body_at = 0;
     x->last_chunk = x->something_sent = x->readable = 0;
     x->sending = BACKEND_SEND_HEAD;

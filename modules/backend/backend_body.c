@@ -16,7 +16,7 @@ APLOG_USE_MODULE(usher_backend);
  * even if it came in chunks, and its request is sent in one piece. */
 #define PREFETCH 16384
 /* Read from the client, and from the file, in pieces of at most this. */
-#define PIECE 32768
+#define PIECE 65536
 
 static apr_off_t body_held(const backend_body_t *body)
 {
@@ -305,7 +305,7 @@ int backend_body_begin(backend_exchange_t *x)
 
 /* Sending */
 
-static backend_body_e body_from_file(backend_exchange_t *x, struct iovec *iov)
+static backend_body_e body_from_file(backend_exchange_t *x, backend_pieces_t *pieces)
 {
     backend_body_t *body = &x->body;
     apr_off_t at = x->body_at - (apr_off_t)body->mem_len;
@@ -319,37 +319,48 @@ static backend_body_e body_from_file(backend_exchange_t *x, struct iovec *iov)
     if (got <= 0) {
         return BACKEND_BODY_FAILED;
     }
-    iov->iov_base = x->file_buf;
-    iov->iov_len = (size_t)got;
+    pieces->iov[0].iov_base = x->file_buf;
+    pieces->iov[0].iov_len = (size_t)got;
     return BACKEND_BODY_DATA;
 }
 
-/* A piece that is already here. END: there is none. */
-static backend_body_e body_piece(backend_exchange_t *x, struct iovec *iov)
+/* What was read and is not held: as many buckets as there is room for. */
+static backend_body_e body_from_buckets(backend_exchange_t *x, backend_pieces_t *pieces)
+{
+    apr_bucket_brigade *bb = x->body.bb;
+    const char *data;
+    apr_bucket *e;
+
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && x->out_buckets < BACKEND_PIECES_MAX;
+         e = APR_BUCKET_NEXT(e)) {
+        struct iovec *iov = &pieces->iov[x->out_buckets];
+
+        if (apr_bucket_read(e, &data, &iov->iov_len, APR_BLOCK_READ) != APR_SUCCESS) {
+            return BACKEND_BODY_FAILED;
+        }
+        iov->iov_base = (char *)data;
+        x->out_buckets++;
+    }
+    pieces->len = x->out_buckets;
+    return BACKEND_BODY_DATA;
+}
+
+/* What is already here. END: there is none. */
+static backend_body_e body_pieces(backend_exchange_t *x, backend_pieces_t *pieces)
 {
     backend_body_t *body = &x->body;
-    const char *data;
-    apr_size_t len;
 
-    x->out_body = 0;
+    x->out_buckets = 0;
+    pieces->len = 1;
     if (x->body_at < (apr_off_t)body->mem_len) {
-        iov->iov_base = body->mem + x->body_at;
-        iov->iov_len = body->mem_len - (apr_size_t)x->body_at;
+        pieces->iov[0].iov_base = body->mem + x->body_at;
+        pieces->iov[0].iov_len = body->mem_len - (apr_size_t)x->body_at;
         return BACKEND_BODY_DATA;
     }
     if (x->body_at < body_held(body)) {
-        return body_from_file(x, iov);
+        return body_from_file(x, pieces);
     }
-    if (APR_BRIGADE_EMPTY(body->bb)) {
-        return BACKEND_BODY_END;
-    }
-    if (apr_bucket_read(APR_BRIGADE_FIRST(body->bb), &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
-        return BACKEND_BODY_FAILED;
-    }
-    iov->iov_base = (char *)data;
-    iov->iov_len = len;
-    x->out_body = (apr_off_t)len;
-    return BACKEND_BODY_DATA;
+    return APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END : body_from_buckets(x, pieces);
 }
 
 /* A filter may have made it longer or shorter than was announced: the backend
@@ -370,20 +381,33 @@ static int body_is_of_its_length(backend_exchange_t *x, apr_size_t more, int end
     return 0;
 }
 
-backend_body_e backend_body_next(backend_exchange_t *x, struct iovec *iov, int *status)
+static apr_size_t body_sum(const backend_pieces_t *pieces)
+{
+    apr_size_t sum = 0;
+    int i;
+
+    for (i = 0; i < pieces->len; ++i) {
+        sum += pieces->iov[i].iov_len;
+    }
+    return sum;
+}
+
+backend_body_e backend_body_next(backend_exchange_t *x, backend_pieces_t *pieces, int *status)
 {
     backend_body_t *body = &x->body;
-    backend_body_e piece;
+    backend_body_e found;
     apr_status_t rv;
 
     *status = HTTP_BAD_REQUEST;
     for (;;) {
-        piece = body_piece(x, iov);
-        if (piece == BACKEND_BODY_DATA && !body_is_of_its_length(x, iov->iov_len, 0)) {
-            return BACKEND_BODY_FAILED;
+        found = body_pieces(x, pieces);
+        if (found == BACKEND_BODY_DATA) {
+            pieces->sum = body_sum(pieces);
+            return body_is_of_its_length(x, pieces->sum, 0) ? BACKEND_BODY_DATA
+                                                            : BACKEND_BODY_FAILED;
         }
-        if (piece != BACKEND_BODY_END) {
-            return piece;
+        if (found != BACKEND_BODY_END) {
+            return found;
         }
         if (body->eos) {
             return body_is_of_its_length(x, 0, 1) ? BACKEND_BODY_END : BACKEND_BODY_FAILED;
@@ -401,10 +425,9 @@ backend_body_e backend_body_next(backend_exchange_t *x, struct iovec *iov, int *
 
 void backend_body_sent(backend_exchange_t *x)
 {
-    if (x->out_body) {
-        x->body.gap = 1;
+    x->body.gap = x->body.gap || x->out_buckets;
+    for (; x->out_buckets; --x->out_buckets) {
         apr_bucket_delete(APR_BRIGADE_FIRST(x->body.bb));
-        x->out_body = 0;
     }
 }
 
@@ -415,5 +438,9 @@ void backend_body_connected(backend_exchange_t *x)
 
 int backend_body_is_whole(const backend_exchange_t *x)
 {
-    return !x->body.gap;
+    apr_int64_t most = x->conf->hold_memory > x->conf->hold_file ? x->conf->hold_memory
+                                                                : x->conf->hold_file;
+
+    /* A little more may be held than the directive says. */
+    return !x->body.gap && x->body.read <= most;
 }

@@ -290,6 +290,8 @@ typedef struct backend_state_t {
 } backend_state_t;
 
 #define BACKEND_ATTEMPTS_MAX 16
+/** Pieces of a request's body that are sent at once. */
+#define BACKEND_PIECES_MAX 16
 /** Variables of the environment that name a balancer's member. */
 #define BACKEND_ENV_LEN 3
 
@@ -414,13 +416,13 @@ typedef struct backend_exchange_t {
     backend_address_t addresses[BACKEND_ADDRESSES_MAX];
     backend_send_e sending;
     backend_recv_e receiving;
-    struct iovec out[4];      /**< what is being sent */
+    struct iovec out[BACKEND_PIECES_MAX + 2]; /**< what is being sent */
     int out_len;
     int out_at;
     char *head;               /**< of the request */
     apr_size_t head_len;
     apr_off_t body_at;        /**< body bytes put into out[] */
-    apr_off_t out_body;       /**< of these, from bb: released once sent */
+    int out_buckets;          /**< of these, from bb: released once sent */
     char chunk_line[24];
     char *file_buf;
     unsigned int expects_100 : 1; /**< Expect: 100-continue was sent */
@@ -558,22 +560,29 @@ int backend_body_begin(backend_exchange_t *x);
 
 /** What reading the client's body gave. */
 typedef enum {
-    BACKEND_BODY_DATA,  /**< iov tells the next piece */
+    BACKEND_BODY_DATA,  /**< the next pieces are told */
     BACKEND_BODY_WAIT,  /**< nothing just now */
     BACKEND_BODY_END,   /**< all was told */
     BACKEND_BODY_FAILED /**< the client's fault: *status */
 } backend_body_e;
 
-/** The next piece from x->body_at on. Does not block. */
-backend_body_e backend_body_next(backend_exchange_t *x, struct iovec *iov, int *status);
+/** Some of it, in pieces. */
+typedef struct backend_pieces_t {
+    struct iovec iov[BACKEND_PIECES_MAX];
+    int len;
+    apr_size_t sum; /**< bytes in all of them */
+} backend_pieces_t;
 
-/** The piece that backend_body_next() told was sent. */
+/** What comes next from x->body_at on. Does not block. */
+backend_body_e backend_body_next(backend_exchange_t *x, backend_pieces_t *pieces, int *status);
+
+/** What backend_body_next() told was sent. */
 void backend_body_sent(backend_exchange_t *x);
 
 /** A connection is made: hold no more than a replay needs. */
 void backend_body_connected(backend_exchange_t *x);
 
-/** Whether all of it could be sent from its first byte again. */
+/** Whether all of it may be sent from its first byte again. */
 int backend_body_is_whole(const backend_exchange_t *x);
 
 /* backend_answer.c */

@@ -4,23 +4,32 @@
 
 APLOG_USE_MODULE(usher_backend);
 
-/* Put the next piece of the body behind what is in out[]. */
+/* The line of a chunk's size; the one before it ends with it, too. */
+static void send_queue_chunk_line(backend_exchange_t *x, apr_size_t size)
+{
+    struct iovec *line = &x->out[x->out_len++];
+
+    line->iov_base = x->chunk_line;
+    line->iov_len = (apr_size_t)apr_snprintf(x->chunk_line, sizeof(x->chunk_line),
+        size ? "%s%" APR_UINT64_T_HEX_FMT CRLF : "%s%" APR_UINT64_T_HEX_FMT CRLF CRLF,
+        x->body_at ? CRLF : "", (apr_uint64_t)size);
+}
+
+/* Put some of the body behind what is in out[]. */
 static backend_end_e send_queue_body(backend_exchange_t *x, int *want)
 {
-    struct iovec piece;
+    backend_pieces_t pieces;
     int status;
 
-    switch (backend_body_next(x, &piece, &status)) {
+    switch (backend_body_next(x, &pieces, &status)) {
     case BACKEND_BODY_DATA:
         x->client_at = 0;
         if (x->body.framing == BACKEND_BODY_CHUNKED) {
-            x->out[x->out_len].iov_base = x->chunk_line;
-            x->out[x->out_len++].iov_len = apr_snprintf(x->chunk_line, sizeof(x->chunk_line),
-                "%s%" APR_UINT64_T_HEX_FMT CRLF, x->body_at ? CRLF : "",
-                (apr_uint64_t)piece.iov_len);
+            send_queue_chunk_line(x, pieces.sum);
         }
-        x->out[x->out_len++] = piece;
-        x->body_at += (apr_off_t)piece.iov_len;
+        memcpy(x->out + x->out_len, pieces.iov, pieces.len * sizeof(pieces.iov[0]));
+        x->out_len += pieces.len;
+        x->body_at += (apr_off_t)pieces.sum;
         return BACKEND_END_NONE;
     case BACKEND_BODY_WAIT:
         backend_answer_ask_body(x);
@@ -31,14 +40,14 @@ static backend_end_e send_queue_body(backend_exchange_t *x, int *want)
         x->client_at = 0;
         x->last_chunk = 1;
         if (x->body.framing == BACKEND_BODY_CHUNKED) {
-            x->out[x->out_len].iov_base = x->chunk_line;
-            x->out[x->out_len++].iov_len = apr_snprintf(x->chunk_line, sizeof(x->chunk_line),
-                "%s0" CRLF CRLF, x->body_at ? CRLF : "");
+            send_queue_chunk_line(x, 0);
         }
         return BACKEND_END_NONE;
     default:
         x->status = status;
-        x->state.who = x->state.who == 'c' ? 'c' : 'C';
+        if (x->state.who != 'c') {
+            x->state.who = 'C';
+        }
         x->why = x->why ? x->why : "the client's body could not be read";
         return BACKEND_END_CLIENT;
     }
