@@ -219,8 +219,8 @@ subtest 'answers' => sub {
     same('chunked', request(GET => '/plain/a'), $play->(200, [], 'a chunked body', chunked => 5), but => $any_framing);
     same('chunked, to HTTP/1.0', "GET /plain/a HTTP/1.0\r\n\r\n", $play->(200, [], 'a chunked body', chunked => 5), but => $any_framing);
     same('chunked with trailers', request(GET => '/plain/a', [TE => 'trailers']), $play->(200, [Trailer => 'X-T'], 'a chunked body', chunked => 5, trailers => ['X-T' => 'y']), but => $any_framing);
-    same('until the end', request(GET => '/plain/a'), play => [[http_answer(200, [], 'a body', length => undef), cut]]);
-    same('until the end, to HTTP/1.0', "GET /plain/a HTTP/1.0\r\n\r\n", play => [[http_answer(200, [], 'a body', length => undef), cut]]);
+    same('until the end', request(GET => '/plain/a'), play => [[http_answer(200, [], 'a body', length => undef), cut]], but => $any_framing);
+    same('until the end, to HTTP/1.0', "GET /plain/a HTTP/1.0\r\n\r\n", play => [[http_answer(200, [], 'a body', length => undef), cut]], but => $any_framing);
     same('an empty body', request(GET => '/plain/a'), $play->(200, [], ''));
     same('another reason', request(GET => '/plain/a'), $play->(200, [], 'x', reason => 'Very Well'));
     same('HTTP/1.0', request(GET => '/plain/a'), $play->(200, [], 'x', version => '1.0'));
