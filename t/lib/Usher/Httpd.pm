@@ -24,6 +24,8 @@ $SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP);
 #   port    => default a free one; the text may use @PORT@, @ROOT@, @HTDOCS@
 #   loglevel=> default "info"
 #   args    => [more arguments of httpd], as "-X"
+#   env     => { variables of httpd's environment }
+#   preload => a library that httpd loads before all others
 sub new {
     my ($class, %opt) = @_;
     my $name = $opt{name} // sprintf 'httpd-%d-%d', $$, ++$count;
@@ -87,9 +89,16 @@ EOT
 # configtest: (exit code, what it printed)
 sub configtest {
     my ($self) = @_;
+    local %ENV = $self->_env;
     my $out = qx($ENV{USHER_HTTPD} -f $self->{root}/httpd.conf -t 2>&1);
 
     return ($? >> 8, $out);
+}
+
+sub _env {
+    my ($self) = @_;
+
+    return (%ENV, USHER_HTTPD_PRELOAD => $self->{preload} // '', %{ $self->{env} // {} });
 }
 
 # Starts httpd and waits until it serves; false where it ended instead.
@@ -103,6 +112,7 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', "$self->{root}/logs/console";
         open STDERR, '>&', \*STDOUT;
+        %ENV = $self->_env;
         exec $ENV{USHER_HTTPD}, '-f', "$self->{root}/httpd.conf", '-D', 'FOREGROUND', @{ $self->{args} }
             or POSIX::_exit(127);
     }

@@ -31,7 +31,7 @@ sub write {
 # ---- the reading side
 
 # All connections, in order, each a hash:
-#   id, peer (address of the proxy: port or ''), opened_at, requests (count),
+#   id, peer, from (port and address of the proxy, or ''), opened_at, requests (count),
 #   state     'open', 'idle' (waits for a request) or 'closed'
 #   closed_at, closed_by ('peer' or 'backend'), how ('closed' or 'reset')
 #   holding   name of the hold() it is in, '' in a stall() without end
@@ -91,7 +91,7 @@ sub _apply {
     my $req = $conn->{request} // {};
 
     if ($event eq 'open') {
-        $conn->{peer} = $e->{peer};
+        @$conn{qw(peer from)} = @$e{qw(peer from)};
     } elsif ($event eq 'idle') {
         $conn->{state} = 'idle';
     } elsif ($event eq 'request') {

@@ -80,9 +80,9 @@ sub _accept_all {
 sub _serve_one {
     my ($self, $sock) = @_;
     my $id = Usher::Backend::Script::count_up("$self->{dir}/connections");
-    my $peer = $sock->can('peerport') ? $sock->peerport : '';
+    my ($peer, $from) = $sock->can('peerport') ? ($sock->peerport, $sock->peerhost) : ('', '');
 
-    $self->{journal}->write('open', $id, peer => $peer);
+    $self->{journal}->write('open', $id, peer => $peer, from => $from);
     my $pid = fork // die "fork: $!\n";
     if ($pid) {
         $self->{children}{$pid} = 1;
