@@ -177,6 +177,9 @@ backend_target_t *backend_target_all(void);
 int backend_target_addresses(backend_target_t *target, apr_interval_time_t wait_max,
                              backend_address_t list[BACKEND_ADDRESSES_MAX]);
 
+/** Whether a lookup of its name has ended, with or without an address. */
+int backend_target_was_looked_up(backend_target_t *target);
+
 /** An address refused or did not answer: others are tried before it for a
  * while. */
 void backend_target_address_failed(backend_target_t *target, const backend_address_t *address);

@@ -334,6 +334,16 @@ int backend_target_addresses(backend_target_t *target, apr_interval_time_t wait_
     return n;
 }
 
+int backend_target_was_looked_up(backend_target_t *target)
+{
+    int was;
+
+    target_lock(target);
+    was = target->looked_up_at != 0;
+    target_unlock(target);
+    return was;
+}
+
 void backend_target_address_failed(backend_target_t *target, const backend_address_t *address)
 {
     int i;
