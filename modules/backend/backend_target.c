@@ -96,7 +96,7 @@ static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member
     target->idle_min = s->min;
     target->ttl = s->ttl;
     target->address_ttl = ADDRESS_TTL;
-#if AP_MODULE_MAGIC_AT_LEAST(20120211, 133)
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 130)
     if (s->address_ttl_set) {
         target->address_ttl = s->address_ttl > 0 ? apr_time_from_sec(s->address_ttl) : 0;
     }
