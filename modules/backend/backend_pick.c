@@ -284,11 +284,33 @@ static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *tr
     }
 }
 
+static void pick_good(const pick_t *pick, request_rec *r, pick_try_t *try)
+{
+    apr_int64_t now = pick_now();
+
+    if (usher_health_ok(&try->record->health, try->began, now, &pick->picker.rest)) {
+        try->began = now; /* how it goes on tells of the member as it is now */
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(2018)
+                      "%s: member %s is back", pick->balancer->s->name,
+                      try->worker->s->name_ex);
+    }
+}
+
+static void pick_answered(usher_picker_t *picker, request_rec *r, const usher_member_t *member,
+                          int status)
+{
+    pick_try_t *try = member->data;
+
+    if (try->record && !pick_is_failure(picker, r, status)) {
+        pick_good(picker->data, r, try);
+    }
+}
+
 static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member_t *member,
                       usher_outcome_e outcome, int status)
 {
     const pick_t *pick = picker->data;
-    const pick_try_t *try = member->data;
+    pick_try_t *try = member->data;
 
     if (!try->record) {
         return;
@@ -298,10 +320,8 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
         if (pick_is_failure(picker, r, status)) {
             pick_failed(pick, r, try, 0);
         }
-        else if (usher_health_ok(&try->record->health, try->began, pick_now(), &pick->picker.rest)) {
-            ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(2018)
-                          "%s: member %s is back", pick->balancer->s->name,
-                          try->worker->s->name_ex);
+        else {
+            pick_good(pick, r, try);
         }
         break;
     case USHER_OUTCOME_REFUSED:
@@ -347,6 +367,7 @@ usher_picker_t *backend_pick_stock(request_rec *r, proxy_worker *worker,
         usher_budget_request(&pick->cluster->budget, pick_now());
     }
     pick->picker.next = pick_next;
+    pick->picker.answered = pick_answered;
     pick->picker.done = pick_done;
     pick->picker.may_replay = pick_may_replay;
     pick->picker.is_failure = pick_is_failure;

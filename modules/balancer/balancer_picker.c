@@ -213,11 +213,38 @@ static void picker_failed(const balancer_request_t *request, request_rec *r,
     }
 }
 
+static void picker_good(const balancer_request_t *request, request_rec *r,
+                        picker_attempt_t *attempt)
+{
+    const balancer_member_t *member = &request->members->list[attempt->index];
+    apr_int64_t now = balancer_now();
+
+    if (usher_health_ok(&member->rec->health, attempt->began_at, now, &request->picker.rest)) {
+        attempt->began_at = now; /* how it goes on tells of the member as it is now */
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(3010)
+                      "%s: %s answers again, and gets more and more requests",
+                      request->cluster->name, member->worker->s->name_ex);
+    }
+}
+
+static void picker_answered(usher_picker_t *picker, request_rec *r, const usher_member_t *given,
+                            int status)
+{
+    balancer_request_t *request = picker->data;
+    picker_attempt_t *attempt = given->data;
+    const proxy_worker *worker = request->members->list[attempt->index].worker;
+
+    if (!picker_is_listed(request->balancer, status)
+        && !(worker->s->status & PROXY_WORKER_IGNORE_ERRORS)) {
+        picker_good(request, r, attempt);
+    }
+}
+
 static void picker_done(usher_picker_t *picker, request_rec *r, const usher_member_t *given,
                         usher_outcome_e outcome, int status)
 {
     balancer_request_t *request = picker->data;
-    const picker_attempt_t *attempt = given->data;
+    picker_attempt_t *attempt = given->data;
     const balancer_member_t *member = &request->members->list[attempt->index];
     const char *why = NULL;
     picker_verdict_e verdict = picker_judge(request->balancer, outcome, status, &why);
@@ -238,11 +265,8 @@ static void picker_done(usher_picker_t *picker, request_rec *r, const usher_memb
     else if (verdict != PICKER_GOOD) {
         picker_failed(request, r, attempt, verdict == PICKER_HARD, why);
     }
-    else if (usher_health_ok(&member->rec->health, attempt->began_at, balancer_now(),
-                             &picker->rest)) {
-        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, USHERLOGNO(3010)
-                      "%s: %s answers again, and gets more and more requests",
-                      request->cluster->name, member->worker->s->name_ex);
+    else {
+        picker_good(request, r, attempt);
     }
 }
 
@@ -273,6 +297,7 @@ void balancer_picker_init(balancer_request_t *request)
     static const usher_replay_budget_t budget = USHER_PICKER_BUDGET;
 
     request->picker.next = picker_next;
+    request->picker.answered = picker_answered;
     request->picker.done = picker_done;
     request->picker.may_replay = picker_may_replay;
     request->picker.is_failure = picker_is_failure;

@@ -74,10 +74,16 @@ usher_health_e usher_health_look(const usher_health_t *health, apr_int64_t now,
 int usher_health_try(usher_health_t *health, apr_int64_t now, const usher_health_params_t *params)
 {
     apr_uint64_t word = atomic_load(&health->state);
+    apr_uint32_t length = params->rest;
 
+    /* Whoever had the claim may just be waiting for an answer that takes longer
+     * than a rest: the next claims last longer, until one is long enough. */
+    if (WHAT(word) == TRYING && LENGTH(word) > length / 2) {
+        length = (apr_uint32_t)LENGTH(word) * 2;
+    }
     if ((WHAT(word) != RESTING && WHAT(word) != TRYING) || !health_is_over(word, now)
         || !atomic_compare_exchange_strong(&health->state, &word,
-                                           health_word(TRYING, now, params->rest))) {
+                                           health_word(TRYING, now, length))) {
         return 0;
     }
     atomic_fetch_add(&health->probes, 1);

@@ -66,7 +66,8 @@ usher_health_e usher_health_look(const usher_health_t *health, apr_int64_t now,
 /**
  * Claim the right to try a member that is due. Who wins must use it for its
  * next attempt and tell how that ended. The claim lasts as long as a rest:
- * then, should the winner have been killed, somebody else may try.
+ * then, should the winner have been killed, somebody else may try, with a claim
+ * twice as long, should the winner still wait for its answer.
  * @return 1: won; 0: another one tries it, or it is not due any more
  */
 int usher_health_try(usher_health_t *health, apr_int64_t now,

@@ -142,6 +142,38 @@ START_TEST(a_claim_expires)
 }
 END_TEST
 
+/* Each answer takes longer than a rest: who claims anew does not for ever make
+ * the success of the one before a stale one. */
+START_TEST(claims_grow)
+{
+    usher_health_params_t p = params;
+    usher_health_t h = { 0 };
+    apr_int64_t t = NOW + 5000;
+
+    hard(&h, NOW);
+    ck_assert_int_eq(usher_health_try(&h, t, &params), 1);
+    ck_assert_int_eq(usher_health_try(&h, t + 5000, &params), 1);
+    ck_assert_int_eq(usher_health_ok(&h, t, t + 6000, &params), 0);
+    ck_assert_int_eq(usher_health_try(&h, t + 14999, &params), 0);
+    ck_assert_int_eq(usher_health_ok(&h, t + 5000, t + 11000, &params), 1);
+    /* the next rest begins with a short one */
+    hard(&h, t + 11000);
+    ck_assert_int_eq(usher_health_try(&h, t + 16000, &params), 1);
+    ck_assert_int_eq(usher_health_try(&h, t + 21000, &params), 1);
+    ck_assert_int_eq(usher_health_try(&h, t + 30999, &params), 0);
+    ck_assert_int_eq(usher_health_try(&h, t + 31000, &params), 1);
+    ck_assert_int_eq(usher_health_try(&h, t + 50999, &params), 0);
+    /* never longer than there is */
+    p.rest = USHER_HEALTH_TIME_MAX;
+    t += 51000;
+    ck_assert_int_eq(usher_health_try(&h, t, &p), 1);
+    t += USHER_HEALTH_TIME_MAX;
+    ck_assert_int_eq(usher_health_try(&h, t - 1, &p), 0);
+    ck_assert_int_eq(usher_health_try(&h, t, &p), 1);
+    ck_assert_int_eq(usher_health_try(&h, t + USHER_HEALTH_TIME_MAX, &p), 1);
+}
+END_TEST
+
 START_TEST(a_claim_given_back)
 {
     usher_health_t h = { 0 };
@@ -295,6 +327,7 @@ int main(void)
     tcase_add_test(tc, failures_slowly);
     tcase_add_test(tc, failures_before_a_rest_are_forgotten);
     tcase_add_test(tc, a_claim_expires);
+    tcase_add_test(tc, claims_grow);
     tcase_add_test(tc, a_claim_given_back);
     tcase_add_test(tc, stale_outcomes);
     tcase_add_test(tc, settings);

@@ -1,0 +1,90 @@
+# How members come back: the head of a good answer is enough, however long its
+# body takes; with a cluster and with a stock lbmethod behind mod_usher_backend.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::BalancerTest;
+use Usher::Client ();
+use Usher::Wait;
+
+plan skip_all => 'mod_usher_backend is not there' if !grep { $_ eq 'standin' } modes();
+
+my ($a, $b) = backends(qw(a b));
+my ($A, $B) = map { $_->url } $a, $b;
+
+sub httpd_with {
+    my ($method, $rest) = @_;
+
+    return balancer_httpd('standin', "UsherBackendRest $rest\n<Proxy balancer://app>\nBalancerMember $A\nBalancerMember $B\n"
+        . "ProxySet lbmethod=$method\n</Proxy>\nProxyPass / balancer://app/\n",
+        modules => [qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests headers)]);
+}
+
+# A client whose request for $uri has reached a.
+sub client_at_a {
+    my ($httpd, $uri) = @_;
+    my $client;
+    my $before = () = $a->requests($uri);
+
+    wait_until {
+        $client = Usher::Client->new(port => $httpd->port);
+        $client->send(http_request(GET => $uri));
+        my $n = 0;
+        wait_until { $n = () = $a->requests($uri); $n > $before } 0.3;
+        $n > $before;
+    } 20 or return;
+    return $client;
+}
+
+my $head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n";
+my %back = (usher => qr/USHER3010/, byrequests => qr/USHER2018/);
+my %rests = (usher => qr/USHER3008/, byrequests => qr/USHER2017/);
+
+for my $method (qw(usher byrequests)) {
+    subtest "$method: answers that take longer than a rest" => sub {
+        my $httpd = httpd_with($method, 'rest=4s slowstart=0');
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        $httpd->log->tolerate(qr/usher_backend:|USHER3009/);
+        $httpd->log->expect($back{$method}, $rests{$method});
+        $a->stop;
+        is row($httpd, 4), 'bbbb', 'one rests';
+        $a->start;
+        $a->on('/long', [$head, hold("long-$method"), 'x']);
+        my $client = client_at_a($httpd, '/long');
+        ok $client, 'it is tried';
+        my $start = time;
+        ok((wait_until { who($httpd) eq 'a' } 10), 'and gets others');
+        cmp_ok(time - $start, '<', 3.5, 'while the first answer is on its way');
+        $a->release("long-$method");
+        is $client->answer->{body}, 'x', 'which ends well';
+        $httpd->finish('nothing else in the log');
+    };
+
+    subtest "$method: a cut after that is a failure" => sub {
+        my $httpd = httpd_with($method, 'failures=1 rest=3s slowstart=0');
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        $httpd->log->tolerate(qr/usher_backend:|USHER3009/);
+        $httpd->log->expect($back{$method}, $rests{$method});
+        $a->stop;
+        is row($httpd, 4), 'bbbb', 'one rests';
+        $a->start;
+        $a->on('/short', [$head, hold("short-$method"), cut]);
+        my $client = client_at_a($httpd, '/short');
+        ok $client, 'it is tried';
+        ok((wait_until { who($httpd) eq 'a' } 2.8), 'and is back');
+        $a->release("short-$method");
+        is $client->answer->{complete}, '', 'the answer is cut';
+        is row($httpd, 4), 'bbbb', 'so it rests again';
+        my $lines = grep { $_ =~ $rests{$method} } $httpd->log->lines;
+        is $lines, 2, 'which the log says';
+        $a->clear;
+        $a->on(qr{.}, http_answer(200, [], 'a'));
+        $httpd->finish('nothing else in the log');
+    };
+}
+
+($a, $b) = ();
+done_testing;
