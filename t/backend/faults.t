@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Test::More;
+use Usher::Env ();
 use Usher::Faults ();
 use Usher::Httpd ();
 use Usher::Wait;
@@ -13,6 +14,11 @@ use Usher::Wait;
 my $stock = $ENV{USHER_STOCK};
 my $prefork = $ENV{USHER_MPM} eq 'prefork';
 my $wanted = $ENV{USHER_FAULTS};
+Usher::Faults::add_layout(cluster => sub {
+    my ($n, @members) = @_;
+
+    return Usher::Faults::balancer("cluster$n", 'ProxySet lbmethod=usher', @members);
+}) if !$stock && grep { $_ eq 'usher_balancer' } Usher::Env::usher_modules();
 my @rows = $wanted ? grep { $_->{id} =~ /$wanted/ } Usher::Faults::rows() : Usher::Faults::sample(Usher::Faults::rows());
 # Each child has its own connections: there only who comes over the same
 # connection finds those of the request before.

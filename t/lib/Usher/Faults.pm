@@ -6,7 +6,8 @@
 #   phase   when it breaks, see @phases        kind    how: cut, rst, stall, garble
 #   pool    the connection to the member: fresh; kept (from a request before);
 #           stale (kept, then closed by the member before this request)
-#   layout  one: a single member; two: another one stands by. More: add to %layout.
+#   layout  one: a single member; two: another one stands by; cluster: the same
+#           with lbmethod=usher, where the test has that module. More: add_layout().
 #   second  sound: what breaks breaks once; same: again wherever it is sent
 #   method  see %method                        client  see %client: old is HTTP/1.0, h2 HTTP/2
 package Usher::Faults;
@@ -36,6 +37,7 @@ my @phases = (
     ['status',   'head',   'cut rst stall garble', 'within the status line'],
     ['field',    'head',   'cut rst stall garble', 'within a field of the head'],
     ['answered', 'begun',  'cut rst stall',        'after the head'],
+    ['atonce',   'begun',  'cut rst',              'within a body that came with the head'],
     ['length',   'begun',  'cut rst stall',        'within a body with Content-Length'],
     ['chunk',    'begun',  'cut rst stall',        'within a chunk'],
     ['between',  'begun',  'cut rst stall garble', 'between two chunks'],
@@ -154,6 +156,7 @@ sub sample {
     for my $row (@rows) {
         my $turn = $turn{ join '-', @$row{qw(phase kind pool layout second)} }++;
         my $every = $row->{kind} eq 'stall' ? 29 : $where{ $row->{phase} } eq 'begun' ? 8 : 6;
+        $every *= 2 if $layout{cluster} && $row->{layout} ne 'one';    # much the same twice
         # Another start for each group, that all methods and clients have a turn.
         my $start = unpack('%32C*', join '-', @$row{qw(phase kind pool layout second)}) % $every;
         push @taken, $row if $turn % $every == $start;
@@ -187,19 +190,19 @@ sub expected {
         return { status => 503, cut => 0, a => 0, b => 0, state => qr/^SC$/, attempts => $try->(('refused') x ($two ? 2 : 1)) };
     }
 
-    # The client has begun to get it: it sees that it is cut. Of a head alone
-    # it need not have got anything yet.
+    # The client has begun to get it: it sees that it is cut. Of a head alone,
+    # or of what breaks at once, it need not have got anything yet.
     my @may_be;
     if ($where eq 'begun') {
         my $state = $kind eq 'stall' ? qr/^sD$/ : $kind eq 'garble' ? qr/^PD$/ : qr/^SD$/;
         push @may_be, { status => 200, cut => 1, bytes => _payload($phase), a => 1, b => 0, state => $state, attempts => $try->($ended) };
-        return @may_be if $phase ne 'answered';
+        return @may_be if $phase !~ /^(?:answered|atonce)$/;
     }
 
     # It was sent. Too slow: not again.
     my $first = $phase eq 'accept' ? 0 : 1;    # nothing of it is in the journal then
     my $state = $kind eq 'stall' ? qr/^s[HDR]$/ : $kind eq 'garble' ? qr/^PH$/
-        : $phase =~ /^(?:upload|midway)$/ ? qr/^S[HDR]$/ : $phase eq 'accept' ? qr/^S[CH]$/ : $phase eq 'answered' ? qr/^S[HD]$/ : qr/^SH$/;
+        : $phase =~ /^(?:upload|midway)$/ ? qr/^S[HDR]$/ : $phase eq 'accept' ? qr/^S[CH]$/ : $phase =~ /^(?:answered|atonce)$/ ? qr/^S[HD]$/ : qr/^SH$/;
     my $failed = sub {
         my ($a, $b, @outcomes) = @_;
         my $status = $kind eq 'stall' ? 504 : 502;
@@ -239,7 +242,7 @@ sub expected {
 # The bytes of the body that are out when it breaks.
 sub _payload {
     my ($phase) = @_;
-    my %bytes = (answered => 0, length => 600, chunk => 350, between => 500, last => 1000, until => 600);
+    my %bytes = (answered => 0, atonce => 600, length => 600, chunk => 350, between => 500, last => 1000, until => 600);
 
     return $bytes{$phase};
 }
@@ -273,7 +276,7 @@ sub offset {
     my $chunk = length "fa\r\n" . 'x' x 250 . "\r\n";
 
     return $phase eq 'status' ? 10 : $phase eq 'field' ? index($answer, 'middle') : $phase eq 'answered' ? $head
-        : $phase =~ /^(?:length|until)$/ ? $head + 600 : $phase eq 'chunk' ? $head + $chunk + length("fa\r\n") + 100
+        : $phase =~ /^(?:atonce|length|until)$/ ? $head + 600 : $phase eq 'chunk' ? $head + $chunk + length("fa\r\n") + 100
         : $phase eq 'between' ? $head + 2 * $chunk : $phase eq 'last' ? $head + 4 * $chunk : 0;
 }
 
@@ -288,12 +291,14 @@ sub play {
     return $break if $phase eq 'accept';
     return [leave_body, $break] if $phase eq 'upload';
     return [read_body(100_000), $break] if $phase eq 'midway';
-    return [at($answer, offset($phase), $break)] if $kind ne 'garble';
+    # A moment, for what came to reach the client
+    my @moment = $where{$phase} eq 'begun' && $phase !~ /^(?:answered|atonce)$/ ? stall(0.1) : ();
+    return [at($answer, offset($phase), @moment, $break)] if $kind ne 'garble';
     # Garbage alone: that it is an end is for the proxy to see.
     return ["\x16\x03\x01 no HTTP at all\r\n\r\n", stall] if $phase eq 'request';
     return [garble($answer, 9, '2x0'), stall] if $phase eq 'status';
     return [garble($answer, offset($phase), "\0"), stall] if $phase eq 'field';
-    return [substr($answer, 0, offset($phase)), stall(0.1), "zz\r\n", stall];
+    return [substr($answer, 0, offset($phase)), @moment, "zz\r\n", stall];
 }
 
 # ---- playing it
