@@ -225,7 +225,7 @@ static backend_end_e attempt_exchange(backend_exchange_t *x)
         }
         late = 0;
         if (x->readable || (x->sending == BACKEND_SEND_BODY && x->out_at == x->out_len
-                            && !(want & BACKEND_WANT_BODY))) {
+                            && !(want & (BACKEND_WANT_BODY | BACKEND_WANT_LINK_OUT)))) {
             late = attempt_is_over(x); /* there is more to do at once */
         }
         else {

@@ -4,6 +4,9 @@
 
 APLOG_USE_MODULE(usher_backend);
 
+/* After so many bytes the receiver has a turn: the backend may have answered. */
+#define TURN_MAX 262144
+
 /* The line of a chunk's size; the one before it ends with it, too. */
 static void send_queue_chunk_line(backend_exchange_t *x, apr_size_t size)
 {
@@ -98,10 +101,10 @@ static void send_sent(backend_exchange_t *x, apr_size_t n)
 backend_end_e backend_send_step(backend_exchange_t *x, int *want)
 {
     backend_end_e end;
-    apr_size_t n;
+    apr_size_t n, turn = 0;
     int error = 0;
 
-    while (x->sending < BACKEND_SEND_DONE) {
+    while (x->sending < BACKEND_SEND_DONE && turn < TURN_MAX) {
         if (x->out_at == x->out_len) {
             if (x->sending == BACKEND_SEND_AWAIT_100) {
                 return BACKEND_END_NONE;
@@ -121,6 +124,7 @@ backend_end_e backend_send_step(backend_exchange_t *x, int *want)
                                   &n, &error)) {
         case BACKEND_IO_DONE:
             send_sent(x, n);
+            turn += n;
             x->progress_at = 0; /* now: see backend_attempt.c */
             break;
         case BACKEND_IO_AGAIN:
@@ -133,6 +137,9 @@ backend_end_e backend_send_step(backend_exchange_t *x, int *want)
             x->readable = 1;
             x->client_at = 0;
         }
+    }
+    if (x->sending < BACKEND_SEND_DONE) {
+        *want |= BACKEND_WANT_LINK_OUT;
     }
     return BACKEND_END_NONE;
 }
