@@ -148,7 +148,7 @@ typedef struct usher_core_t {
      * configuration lives: records that no post_config and no child has asked
      * for since a restart are given up later.
      * @param name    "balancer://app", or the URL of a plain backend
-     * @param server  who defines it, "host:port"; "" for the main server
+     * @param server  who defines it, usher_picker_server(); "" for the main server
      * @return NULL where there is none (it is logged once): the caller goes on
      *         with what its process knows
      */
@@ -157,8 +157,11 @@ typedef struct usher_core_t {
     /**
      * The record of a cluster's member. As above.
      * @param cluster  NULL: the answer is NULL
-     * @param route    NULL or "" where it has none
-     * @param url      its id is made of the route, of the URL where there is none
+     * @param route    NULL or "" where it has none; several members may have one
+     *                 route (a standby has that of the member it stands in for)
+     * @param url      its id is made of this: what is known of one server is
+     *                 never believed of another. NULL for a member that signs
+     *                 itself in, whose route is its id, wherever it runs
      */
     usher_member_rec_t *(*registry_member)(const usher_cluster_rec_t *cluster,
                                            const char *route, const char *url);

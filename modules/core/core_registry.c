@@ -282,21 +282,28 @@ static apr_int64_t registry_find(const registry_table_t *table, const registry_k
     return -1;
 }
 
+static void registry_texts(registry_record_t *record, const registry_key_t *key)
+{
+    if (key->kind == KIND_CLUSTER) {
+        apr_cpystrn(record->cluster.name, key->name, USHER_REGISTRY_NAME_SIZE);
+        apr_cpystrn(record->cluster.server, key->server, USHER_REGISTRY_SERVER_SIZE);
+    }
+    else {
+        apr_cpystrn(record->member.route, key->name, USHER_REGISTRY_ROUTE_SIZE);
+        apr_cpystrn(record->member.url, key->server, USHER_REGISTRY_URL_SIZE);
+    }
+}
+
 static void registry_fill(registry_record_t *record, const registry_key_t *key,
                           apr_uint32_t generation)
 {
     memset(record, 0, sizeof(*record));
     memcpy(record->any.id, key->id, USHER_ID_SIZE);
     record->any.generation = generation;
-    if (key->kind == KIND_CLUSTER) {
-        apr_cpystrn(record->cluster.name, key->name, USHER_REGISTRY_NAME_SIZE);
-        apr_cpystrn(record->cluster.server, key->server, USHER_REGISTRY_SERVER_SIZE);
-    }
-    else {
+    if (key->kind == KIND_MEMBER) {
         memcpy(record->member.cluster_id, key->cluster_id, USHER_ID_SIZE);
-        apr_cpystrn(record->member.route, key->name, USHER_REGISTRY_ROUTE_SIZE);
-        apr_cpystrn(record->member.url, key->server, USHER_REGISTRY_URL_SIZE);
     }
+    registry_texts(record, key);
 }
 
 /* Under the lock. -1: full. */
@@ -335,9 +342,11 @@ static int registry_is_marked(const registry_table_t *table, apr_int64_t at)
     return (apr_int32_t)(atomic_load(&table->entries[at].mark) - configuration) >= 0;
 }
 
-static void registry_mark(const registry_table_t *table, apr_int64_t at)
+/* Under the lock. A member may have another route in this configuration. */
+static void registry_mark(const registry_table_t *table, apr_int64_t at, const registry_key_t *key)
 {
     if (!registry_is_marked(table, at)) {
+        registry_texts(&table->records[at], key);
         atomic_store(&table->entries[at].mark, configuration);
     }
     atomic_store(&table->records[at].any.left_at, 0);
@@ -364,7 +373,7 @@ static registry_record_t *registry_get(const registry_key_t *key)
             at = registry_add(&table, key);
         }
         if (at >= 0) {
-            registry_mark(&table, at);
+            registry_mark(&table, at, key);
         }
         core_memory_unlock(memory);
     }
@@ -414,7 +423,7 @@ usher_cluster_rec_t *core_registry_cluster(const char *name, const char *server)
 usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster, const char *route,
                                          const char *url)
 {
-    registry_key_t key = { KIND_MEMBER, .name = route ? route : "", .server = url };
+    registry_key_t key = { KIND_MEMBER, .name = route ? route : "", .server = url ? url : "" };
     unsigned char cluster_id[USHER_ID_SIZE];
     registry_record_t *record;
 
@@ -423,8 +432,7 @@ usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster, con
     }
     memcpy(cluster_id, cluster->id, USHER_ID_SIZE);
     key.cluster_id = cluster_id;
-    if (!registry_id(key.id, cluster_id, *key.name ? "route" : "url",
-                     *key.name ? key.name : key.server)) {
+    if (!registry_id(key.id, cluster_id, url ? "url" : "route", url ? url : key.name)) {
         return NULL;
     }
     record = registry_get(&key);

@@ -170,6 +170,24 @@ subtest 'nofailover: a resting member of the session is tried' => sub {
     $httpd->finish('nothing else in the log');
 };
 
+subtest 'members with one route' => sub {
+    my $conf = sub { cluster($_[0], "UsherBackendRest rest=1h\n", 'stickysession=S') =~ s/(BalancerMember) \Q$A\E/$1 $A route=x/r =~ s/(BalancerMember) \Q$B\E/$1 $B route=x $_[1]/r };
+    my $httpd = balancer_httpd('standin', $conf->('both', ''));
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    like row($httpd, 12), qr/^(?:ab|ba){6}$/, 'each has its turns';
+    $httpd->log->tolerate(qr/USHER2012/);
+    $httpd->log->expect(qr/USHER3008: balancer:\/\/pair: \Q$A\E gets no requests/);
+    $httpd->conf(balancer_conf($conf->('pair', 'status=+H')));
+    ok next_generation($httpd), 'a member and its standby';
+    is row($httpd, 4, '/', [Cookie => 'S=s.x']), 'aaaa', 'a session';
+    $a->stop;
+    is row($httpd, 12, '/', [Cookie => 'S=s.x']), 'b' x 12, 'goes on at the standby';
+    is scalar(grep { /USHER2012/ } $httpd->log->lines), 1, 'one request found out';
+    is row($httpd, 4), 'bbbb', 'and no new session did';
+    $a->start;
+    $httpd->finish('nothing else in the log');
+};
+
 subtest 'a child that is killed leaves nothing behind' => sub {
     my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=500ms slowstart=0s\n"));
     ok $httpd->start, 'starts' or diag $httpd->console;
