@@ -118,6 +118,33 @@ struct usher_picker_t {
  */
 APR_DECLARE_OPTIONAL_FN(int, usher_backend_serves, (request_rec *r));
 
+/**
+ * Who defines a balancer, for registry_cluster(): the same text from whoever
+ * asks. Hosts may have one name, as those of port 80 and 443 do, so their
+ * addresses belong to it, as they are configured.
+ * @param s  the virtual host. For the main server it is "", not this
+ */
+static inline const char *usher_picker_server(apr_pool_t *p, const server_rec *s)
+{
+    const char *text = apr_psprintf(p, "%s:%u", s->server_hostname ? s->server_hostname : "",
+                                    s->port);
+    const char *last = "";
+    const server_addr_rec *addr;
+
+    /* A name that stands for several addresses is there once for each. What is
+     * too long for an id is cut, between two addresses. */
+    for (addr = s->addrs; addr && strlen(text) < 512; addr = addr->next) {
+        const char *one = apr_psprintf(p, " %.255s:%u", addr->virthost ? addr->virthost : "",
+                                       addr->host_port);
+
+        if (strcmp(one, last)) {
+            text = apr_pstrcat(p, text, one, NULL);
+            last = one;
+        }
+    }
+    return text;
+}
+
 /** What mod_usher_balancer registers. */
 typedef struct usher_picker_provider_t {
     unsigned int abi; /**< USHER_PICKER_ABI; stays the first field */

@@ -84,7 +84,7 @@ static const char *record_server(request_rec *r, const proxy_balancer *balancer)
             return "";
         }
     }
-    return apr_psprintf(r->pool, "%s:%d", r->server->server_hostname, r->server->port);
+    return usher_picker_server(r->pool, r->server);
 }
 
 usher_cluster_rec_t *backend_record_cluster(request_rec *r, const proxy_balancer *balancer,

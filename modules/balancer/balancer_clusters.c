@@ -178,7 +178,7 @@ static void clusters_add(const proxy_balancer *b, server_rec *s, int is_main, ap
     const char *why = balancer_check_why_not(b, s, pconf);
 
     cluster->name = apr_pstrdup(pconf, b->s->name);
-    cluster->server = is_main ? "" : apr_psprintf(pconf, "%s:%d", s->server_hostname, s->port);
+    cluster->server = is_main ? "" : usher_picker_server(pconf, s);
     cluster->workers = b->workers;
     if (balancer_core && !why && ap_find_linked_module(BALANCER_BACKEND)) {
         cluster->standin = clusters_make_standin(cluster->name, s, pconf);

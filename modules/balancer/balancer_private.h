@@ -43,7 +43,7 @@ typedef struct balancer_members_t {
 
 typedef struct balancer_cluster_t {
     const char *name;            /**< "balancer://app" */
-    const char *server;          /**< who defines it, "host:port"; "" for the main server */
+    const char *server;          /**< who defines it; "" for the main server */
     apr_array_header_t *workers; /**< mod_proxy's, of all copies of it */
     /** What mod_proxy is given in pre_request; NULL: the stock modules serve
      * this cluster, and only ask which member is next. */

@@ -88,7 +88,7 @@ for my $mode (modes()) {
     };
 
     subtest "$mode: virtual hosts" => sub {
-        my $second = Usher::Wait::free_port();
+        my ($second, $third) = (Usher::Wait::free_port(), Usher::Wait::free_port());
         my $httpd = balancer_httpd($mode, cluster($A, $B) =~ s{ProxyPass / balancer://app/}{ProxyPass /m balancer://app}r . <<"EOT");
 Listen 127.0.0.1:$second
 <VirtualHost *:\@PORT@>
@@ -102,6 +102,25 @@ Listen 127.0.0.1:$second
         ProxySet lbmethod=usher
     </Proxy>
     ProxyPass /v balancer://own
+</VirtualHost>
+Listen 127.0.0.1:$third
+<VirtualHost *:\@PORT@>
+    ServerName twin
+    <Proxy balancer://twin>
+        BalancerMember $A
+        BalancerMember $B
+        ProxySet lbmethod=usher
+    </Proxy>
+    ProxyPass /v balancer://twin
+</VirtualHost>
+<VirtualHost 127.0.0.1:$third>
+    ServerName twin
+    <Proxy balancer://twin>
+        BalancerMember $A
+        BalancerMember $C
+        ProxySet lbmethod=usher
+    </Proxy>
+    ProxyPass /v balancer://twin
 </VirtualHost>
 <VirtualHost *:\@PORT@>
     ServerName other
@@ -122,6 +141,12 @@ EOT
         is $turns, 'abababab', 'a host that inherits a cluster shares it';
         is row($httpd, 2, '/v/', [Host => 'own']), 'cc', 'one of its own is another';
         is row($httpd, 2, '/v/', [Host => 'other']), 'aa', 'also with the same name';
+        $turns = '';
+        for (1 .. 4) {
+            $turns .= who($httpd, '/v/', [Host => 'twin']);
+            $turns .= Usher::Client->get($third, '/v/', [Host => 'twin'])->{body};
+        }
+        is $turns, 'aabcaabc', 'or with the same name and host name, on two ports';
         my @lines = grep { /USHER3004/ } $httpd->log->lines;
         is scalar(grep { /balancer:\/\/app / } @lines), 1, 'one cluster, not one per host';
         is scalar(grep { /balancer:\/\/own / } @lines), 2, 'and two of the other name';
