@@ -15,8 +15,9 @@ APLOG_USE_MODULE(usher_backend);
 /* So much is read before a backend is bothered: a short body then has a length
  * even if it came in chunks, and its request is sent in one piece. */
 #define PREFETCH 16384
-/* Read from the client, and from the file, in pieces of at most this. */
-#define PIECE 65536
+/* Read from the client, and from the file, in pieces of at most this: what is
+ * larger falls out of the caches before it is sent (measured). */
+#define PIECE 32768
 
 static apr_off_t body_held(const backend_body_t *body)
 {
