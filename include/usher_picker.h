@@ -20,7 +20,7 @@
 #define USHER_PICKER_NAME    "picker"
 #define USHER_PICKER_VERSION "0"
 /** Changes with any change of the types below. */
-#define USHER_PICKER_ABI 1
+#define USHER_PICKER_ABI 2
 
 /** How an attempt ended, as far as the member can be judged by it. */
 typedef enum {
@@ -53,6 +53,8 @@ typedef struct usher_member_t {
     apr_uint32_t generation;
     unsigned int last_resort : 1; /**< it rests, or is believed in error: there is
                                    * no better one left */
+    unsigned int failing : 1;     /**< its failures are known already: another one
+                                   * is no news for the log */
     void *data; /**< the picker's own */
 } usher_member_t;
 

@@ -20,6 +20,7 @@ typedef struct {
     proxy_worker *worker;
     usher_member_rec_t *record; /* NULL: a plain worker, or no memory */
     apr_int64_t began;          /* ms of the boot clock */
+    int claimed;                /* it is the one that tries it after its rest */
 } pick_try_t;
 
 typedef struct {
@@ -153,7 +154,7 @@ static int pick_is_of_session(const pick_t *pick, request_rec *r)
 
 /* mod_proxy's choice, or another one in its place while it rests or has not its
  * whole share yet. */
-static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t now)
+static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t now, int *claimed)
 {
     usher_member_rec_t *record;
     proxy_worker *other;
@@ -170,9 +171,12 @@ static proxy_worker *pick_first(const pick_t *pick, request_rec *r, apr_int64_t 
         return pick->first;
     }
     record = backend_record_member(pick->cluster, pick->first);
-    switch (record ? usher_health_verdict(&record->health, now, &pick->picker.rest, &share)
-                   : USHER_HEALTH_VERDICT_PROBE) {
+    if (!record) {
+        return pick->first;
+    }
+    switch (usher_health_verdict(&record->health, now, &pick->picker.rest, &share)) {
     case USHER_HEALTH_VERDICT_PROBE:
+        *claimed = 1;
         return pick->first;
     case USHER_HEALTH_VERDICT_USABLE:
         if (share == USHER_HEALTH_SHARE || pick_is_of_session(pick, r)
@@ -206,10 +210,10 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     apr_int64_t now = pick_now();
     proxy_worker *worker = NULL;
     pick_try_t *try;
-    int rank = 0;
+    int rank = 0, claimed = 0;
 
     if (!pick->tries->nelts) {
-        worker = pick_first(pick, r, now);
+        worker = pick_first(pick, r, now, &claimed);
     }
     else if (pick_may_go_on(pick, r)) {
         worker = pick_other(pick, now, &rank);
@@ -220,11 +224,14 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     try = apr_pcalloc(r->pool, sizeof(*try));
     try->worker = worker;
     try->began = now;
+    try->claimed = claimed;
     try->record = pick->balancer ? backend_record_member(pick->cluster, worker) : NULL;
     APR_ARRAY_PUSH(pick->tries, pick_try_t *) = try;
     member->worker = worker;
     member->data = try;
     member->last_resort = rank >= RANK_IN_ERROR;
+    member->failing = try->record && usher_health_is_failing(&try->record->health, now,
+                                                             &picker->rest);
     member->url = pick->url;
     if (worker != pick->first) {
         pick_tell(pick, r, worker);
@@ -250,19 +257,31 @@ static int pick_is_failure(usher_picker_t *picker, request_rec *r, int status)
 }
 
 /* Whether so few others rest that this one may, too. */
-static int pick_may_rest(const pick_t *pick, const proxy_worker *worker, apr_int64_t now)
+static int pick_may_rest(const pick_t *pick, const proxy_worker *worker, apr_int64_t now,
+                         int no_link)
 {
-    apr_uint32_t others = 0;
+    apr_uint32_t members = 1, others = 0;
     unsigned int share;
-    int i;
+    int i, rank;
 
     for (i = 0; i < pick->workers_len; ++i) {
         const proxy_worker *other = pick->workers[i];
 
-        others += other != worker && pick_look(pick, other, now, &share) != USHER_HEALTH_USABLE;
+        rank = other == worker ? -1 : pick_rank(other);
+        if (rank >= 0 && rank < RANK_IN_ERROR) {
+            ++members;
+            others += pick_look(pick, other, now, &share) != USHER_HEALTH_USABLE;
+        }
     }
-    return usher_health_may_rest((apr_uint32_t)pick->workers_len, others,
-                                 &pick->picker.rest);
+    return usher_health_may_rest(members, others, no_link, &pick->picker.rest);
+}
+
+/* It tells nothing of the member. */
+static void pick_unknown(const pick_t *pick, const pick_try_t *try)
+{
+    if (try->claimed) {
+        usher_health_unknown(&try->record->health, try->began, pick_now(), &pick->picker.rest);
+    }
 }
 
 static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *try, int hard)
@@ -271,11 +290,10 @@ static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *tr
 
     atomic_fetch_add_explicit(&try->record->failed, 1, memory_order_relaxed);
     if (try->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
-        usher_health_unknown(&try->record->health, try->began, now, &pick->picker.rest);
+        pick_unknown(pick, try);
     }
-    else if (pick->picker.rest.failures
-        && usher_health_failed(&try->record->health, try->began, now, &pick->picker.rest, hard,
-                               pick_may_rest(pick, try->worker, now))) {
+    else if (usher_health_failed(&try->record->health, try->began, now, &pick->picker.rest, hard,
+                                 pick_may_rest(pick, try->worker, now, hard))) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2017)
                       "%s: member %s gets no requests for %u ms: %s (UsherBackendRest)",
                       pick->balancer->s->name, try->worker->s->name_ex, pick->picker.rest.rest,
@@ -334,7 +352,7 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
         pick_failed(pick, r, try, 0);
         break;
     default:
-        usher_health_unknown(&try->record->health, try->began, pick_now(), &pick->picker.rest);
+        pick_unknown(pick, try);
     }
 }
 

@@ -57,6 +57,9 @@ int balancer_pick_try(const balancer_choice_t *choice, int i)
     if (!usher_health_try(health, choice->now, choice->rest)) {
         return 0;
     }
+    if (choice->claimed) {
+        *choice->claimed = i;
+    }
     if (choice->stock) {
         usher_health_ok(health, choice->now, choice->now, choice->rest);
     }

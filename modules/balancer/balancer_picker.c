@@ -11,6 +11,7 @@ APLOG_USE_MODULE(usher_balancer);
 /* An attempt that done() is to be told of. */
 typedef struct {
     int index;
+    int claimed; /* it is the one that tries a member whose rest is over */
     apr_int64_t began_at;
 } picker_attempt_t;
 
@@ -37,14 +38,15 @@ static int picker_resting_member(const balancer_choice_t *choice, const char *ro
     return -1;
 }
 
-/* The index of the next member; -1: none. */
-static int picker_choose(balancer_request_t *request, request_rec *r)
+/* The index of the next member; -1: none. *claimed gets it, if it is tried. */
+static int picker_choose(balancer_request_t *request, request_rec *r, int *claimed)
 {
     const balancer_session_t *session = &request->session;
     balancer_choice_t choice;
     int i = -1;
 
     picker_choice(&choice, request);
+    choice.claimed = claimed;
     if (session->route) {
         i = balancer_session_member(&choice, session->route);
         if (i >= 0) {
@@ -107,34 +109,39 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     proxy_worker *worker;
     usher_member_rec_t *rec;
     balancer_choice_t choice;
-    int i, rc;
+    int i, rc, claimed = -1;
 
     if (!request->counted) {
         request->counted = 1;
         usher_budget_request(&request->cluster->rec->budget, balancer_now());
         atomic_fetch_add(&request->cluster->rec->requests, 1);
     }
-    i = picker_choose(request, r);
+    i = picker_choose(request, r, &claimed);
     if (i < 0) {
         picker_log_none(request, r);
         return HTTP_SERVICE_UNAVAILABLE;
     }
     worker = request->members->list[i].worker;
+    rec = request->members->list[i].rec;
     memset(member, 0, sizeof(*member));
     picker_choice(&choice, request);
     member->last_resort = balancer_pick_standing(&choice, i, NULL) != BALANCER_STANDING_USABLE;
+    member->failing = usher_health_is_failing(&rec->health, choice.now, choice.rest);
     request->tried[i] = 1;
     rc = balancer_request_url(request, r, worker, &member->url);
     if (rc != OK) {
+        if (claimed == i) { /* done() will not be called */
+            usher_health_unknown(&rec->health, choice.now, choice.now, choice.rest);
+        }
         return rc;
     }
     ++request->attempts;
-    rec = request->members->list[i].rec;
     atomic_fetch_add(&rec->elected, 1);
     __atomic_fetch_add(&worker->s->elected, 1, __ATOMIC_RELAXED);
     picker_tell(request, r, worker);
     attempt = apr_palloc(r->pool, sizeof(*attempt));
     attempt->index = i;
+    attempt->claimed = claimed == i;
     attempt->began_at = balancer_now();
     member->worker = worker;
     member->data = attempt;
@@ -142,7 +149,13 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
 }
 
 /* What an outcome tells. */
-typedef enum { PICKER_NOTHING, PICKER_GOOD, PICKER_SOFT, PICKER_HARD } picker_verdict_e;
+typedef enum {
+    PICKER_NOTHING,
+    PICKER_GOOD,
+    PICKER_SOFT,   /* counted */
+    PICKER_HARD,   /* enough to rest */
+    PICKER_NO_LINK /* the same, and no request can do for it */
+} picker_verdict_e;
 
 static int picker_is_listed(const proxy_balancer *b, int status)
 {
@@ -165,10 +178,10 @@ static picker_verdict_e picker_judge(const proxy_balancer *b, usher_outcome_e ou
         return picker_is_listed(b, status) ? PICKER_SOFT : PICKER_GOOD;
     case USHER_OUTCOME_REFUSED:
         *why = "it refused a connection";
-        return PICKER_HARD;
+        return PICKER_NO_LINK;
     case USHER_OUTCOME_UNREACHABLE:
         *why = "it did not answer a connect";
-        return PICKER_HARD;
+        return PICKER_NO_LINK;
     case USHER_OUTCOME_CUT:
         *why = "it cut connections";
         return PICKER_SOFT;
@@ -184,7 +197,8 @@ static picker_verdict_e picker_judge(const proxy_balancer *b, usher_outcome_e ou
 }
 
 static void picker_failed(const balancer_request_t *request, request_rec *r,
-                          const picker_attempt_t *attempt, int hard, const char *why)
+                          const picker_attempt_t *attempt, picker_verdict_e verdict,
+                          const char *why)
 {
     const balancer_member_t *member = &request->members->list[attempt->index];
     balancer_choice_t choice;
@@ -195,8 +209,10 @@ static void picker_failed(const balancer_request_t *request, request_rec *r,
     choice.tried = NULL; /* how they stand for all, not for this request */
     before = balancer_pick_standing(&choice, attempt->index, NULL);
     balancer_pick_count(&choice, attempt->index, &on, &resting);
-    if (!usher_health_failed(&member->rec->health, attempt->began_at, choice.now, choice.rest, hard,
-                             usher_health_may_rest(on, resting, choice.rest))) {
+    if (!usher_health_failed(&member->rec->health, attempt->began_at, choice.now, choice.rest,
+                             verdict != PICKER_SOFT,
+                             usher_health_may_rest(on, resting, verdict == PICKER_NO_LINK,
+                                                   choice.rest))) {
         return;
     }
     if (before == BALANCER_STANDING_USABLE) {
@@ -249,7 +265,7 @@ static void picker_done(usher_picker_t *picker, request_rec *r, const usher_memb
     const char *why = NULL;
     picker_verdict_e verdict = picker_judge(request->balancer, outcome, status, &why);
 
-    if (verdict == PICKER_SOFT || verdict == PICKER_HARD) {
+    if (verdict >= PICKER_SOFT) {
         atomic_fetch_add(&member->rec->failed, 1);
     }
     else if (verdict == PICKER_GOOD) {
@@ -259,11 +275,13 @@ static void picker_done(usher_picker_t *picker, request_rec *r, const usher_memb
         return;
     }
     if (verdict == PICKER_NOTHING) {
-        usher_health_unknown(&member->rec->health, attempt->began_at, balancer_now(),
-                             &picker->rest);
+        if (attempt->claimed) {
+            usher_health_unknown(&member->rec->health, attempt->began_at, balancer_now(),
+                                 &picker->rest);
+        }
     }
     else if (verdict != PICKER_GOOD) {
-        picker_failed(request, r, attempt, verdict == PICKER_HARD, why);
+        picker_failed(request, r, attempt, verdict, why);
     }
     else {
         picker_good(request, r, attempt);

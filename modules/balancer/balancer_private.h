@@ -105,6 +105,7 @@ typedef struct balancer_choice_t {
     const unsigned char *tried; /**< one for each member, not 0: not again. Or NULL */
     const usher_health_params_t *rest;
     apr_int64_t now;
+    int *claimed; /**< gets the member that balancer_pick_try() won; or NULL */
     /** The stock modules carry the request and judge its outcome: nobody will
      * tell us how it went. */
     int stock;

@@ -131,24 +131,25 @@ int usher_health_ok(usher_health_t *health, apr_int64_t began, apr_int64_t now,
     return 0;
 }
 
-/* Counts one failure, and tells how many there were in the time and since the
- * member came back. */
-static apr_uint64_t health_count(usher_health_t *health, apr_int64_t now, apr_int64_t within,
-                                 apr_int64_t since)
+/* In which time failures count, ms. */
+static apr_int64_t health_within(const usher_health_params_t *params)
 {
-    apr_int64_t part = within / USHER_HEALTH_PARTS > 0 ? within / USHER_HEALTH_PARTS : 1;
-    _Atomic apr_uint64_t *at =
-        &health->failures[(apr_uint64_t)(now > 0 ? now / part : 0) % USHER_HEALTH_PARTS];
-    apr_uint64_t old = atomic_load(at), word, sum = 0;
+    return params->within < USHER_HEALTH_TIME_MAX ? params->within : USHER_HEALTH_TIME_MAX;
+}
+
+/* Since when they count: when the member came back. */
+static apr_int64_t health_since(apr_uint64_t word, apr_int64_t now)
+{
+    return health_elapsed(word, now) < USHER_HEALTH_TIME_MAX ? AT(word) : 0;
+}
+
+static apr_uint64_t health_sum(const usher_health_t *health, apr_int64_t now, apr_int64_t within,
+                               apr_int64_t since)
+{
     apr_int64_t oldest = now - within > since ? now - within : since;
+    apr_uint64_t word, sum = 0;
     int i;
 
-    do {
-        int current = SINCE(old) >= since && SINCE(old) > now - part - 1
-                      && SINCE(old) <= now + AHEAD_MAX;
-
-        word = !current ? FAILURES(now, 1) : COUNT(old) < COUNT_MAX ? old + 1 : old;
-    } while (!atomic_compare_exchange_weak(at, &old, word));
     for (i = 0; i < USHER_HEALTH_PARTS; ++i) {
         word = atomic_load(&health->failures[i]);
         if (SINCE(word) >= oldest && SINCE(word) <= now + AHEAD_MAX) {
@@ -158,23 +159,51 @@ static apr_uint64_t health_count(usher_health_t *health, apr_int64_t now, apr_in
     return sum;
 }
 
+/* Counts one failure, and tells how many there were. */
+static apr_uint64_t health_count(usher_health_t *health, apr_int64_t now, apr_int64_t within,
+                                 apr_int64_t since)
+{
+    apr_int64_t part = within / USHER_HEALTH_PARTS > 0 ? within / USHER_HEALTH_PARTS : 1;
+    _Atomic apr_uint64_t *at =
+        &health->failures[(apr_uint64_t)(now > 0 ? now / part : 0) % USHER_HEALTH_PARTS];
+    apr_uint64_t old = atomic_load(at), word;
+
+    do {
+        int current = SINCE(old) >= since && SINCE(old) > now - part - 1
+                      && SINCE(old) <= now + AHEAD_MAX;
+
+        word = !current ? FAILURES(now, 1) : COUNT(old) < COUNT_MAX ? old + 1 : old;
+    } while (!atomic_compare_exchange_weak(at, &old, word));
+    return health_sum(health, now, within, since);
+}
+
+int usher_health_is_failing(const usher_health_t *health, apr_int64_t now,
+                            const usher_health_params_t *params)
+{
+    apr_uint64_t word = atomic_load(&health->state);
+
+    return WHAT(word) == RESTING || WHAT(word) == TRYING
+           || health_sum(health, now, health_within(params), health_since(word, now)) > 0;
+}
+
 int usher_health_failed(usher_health_t *health, apr_int64_t began, apr_int64_t now,
                         const usher_health_params_t *params, int hard, int may_rest)
 {
     apr_uint64_t word = atomic_load(&health->state);
-    apr_int64_t within = params->within < USHER_HEALTH_TIME_MAX ? params->within
-                                                                : USHER_HEALTH_TIME_MAX;
-    apr_int64_t since = health_elapsed(word, now) < USHER_HEALTH_TIME_MAX ? AT(word) : 0;
 
-    if (!params->failures || WHAT(word) == RESTING || !health_is_of(word, began)) {
+    if (WHAT(word) == RESTING || !health_is_of(word, began)) {
         return 0;
     }
     if (WHAT(word) != TRYING) {
-        int enough = health_count(health, now, within, since) >= params->failures;
+        int enough = health_count(health, now, health_within(params), health_since(word, now))
+                     >= params->failures;
 
         if ((!enough && !hard) || !may_rest) {
             return 0;
         }
+    }
+    if (!params->failures) {
+        return 0;
     }
     if (!atomic_compare_exchange_strong(&health->state, &word,
                                         health_word(RESTING, now, params->rest))) {

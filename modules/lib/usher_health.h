@@ -40,8 +40,8 @@ typedef struct usher_health_params_t {
     apr_uint32_t within;    /**< ...in this time, ms, and it rests */
     apr_uint32_t rest;      /**< ms */
     apr_uint32_t slowstart; /**< ms; 0: its whole share at once */
-    apr_uint32_t share;     /**< percent of the members that may rest:
-                             * usher_health_may_rest() */
+    apr_uint32_t share;     /**< percent of the members that may rest when they
+                             * could be connected to: usher_health_may_rest() */
 } usher_health_params_t;
 
 typedef enum {
@@ -107,22 +107,37 @@ int usher_health_failed(usher_health_t *health, apr_int64_t began,
                         int hard, int may_rest);
 
 /**
- * An attempt ended and tells nothing of the member: who had the claim gives it
- * back, and the next request tries.
+ * Whether a member's next failure is nothing new: it rests or is tried, or has
+ * failed within the time in which failures count.
+ */
+int usher_health_is_failing(const usher_health_t *health, apr_int64_t now,
+                            const usher_health_params_t *params);
+
+/**
+ * An attempt that had the claim ended and tells nothing of the member: it gives
+ * the claim back, and the next request tries. Not for an attempt without: it
+ * would give away somebody else's.
  * @param began  as above
  */
 void usher_health_unknown(usher_health_t *health, apr_int64_t began,
                           apr_int64_t now, const usher_health_params_t *params);
 
 /**
- * Whether one more may rest.
- * @param members  of the balancer, this one too
+ * Whether one more may rest. What fails after a connection was made may be the
+ * requests' fault, and must not stop a whole balancer, so the share counts. Where
+ * there is no connection to be had nothing is lost as long as another member is
+ * left.
+ * @param members  of the balancer that are switched on, this one too
  * @param others   of them that rest, are due or are tried, without this one
+ * @param no_link  there was no connection
  * @return 1 or 0
  */
-static inline int usher_health_may_rest(apr_uint32_t members, apr_uint32_t others,
+static inline int usher_health_may_rest(apr_uint32_t members, apr_uint32_t others, int no_link,
                                         const usher_health_params_t *params)
 {
+    if (no_link) {
+        return (apr_uint64_t)others + 1 < members;
+    }
     return ((apr_uint64_t)others + 1) * 100 <= (apr_uint64_t)members * params->share;
 }
 

@@ -1,5 +1,6 @@
 # How members come back: the head of a good answer is enough, however long its
 # body takes; with a cluster and with a stock lbmethod behind mod_usher_backend.
+# And requests that are refused hinder nobody's coming back.
 use strict;
 use warnings FATAL => 'all';
 
@@ -85,6 +86,22 @@ for my $method (qw(usher byrequests)) {
         $httpd->finish('nothing else in the log');
     };
 }
+
+subtest 'a request with a bad URL' => sub {
+    my $httpd = balancer_httpd('standin', "UsherBackendRest rest=4s slowstart=0\n<Proxy balancer://app>\nBalancerMember $A\nBalancerMember $B\n"
+        . "ProxySet lbmethod=usher\n</Proxy>\nRewriteEngine On\nRewriteRule ^/bad/(.*) balancer://app/\$1 [P,NE]\nProxyPass / balancer://app/\n",
+        modules => [qw(proxy rewrite headers)]);
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/usher_backend:/);
+    $httpd->log->expect($rests{usher}, $back{usher});
+    $a->stop;
+    is row($httpd, 4), 'bbbb', 'one rests';
+    $a->start;
+    select undef, undef, undef, 4.1;
+    is who($httpd, '/bad/a%20b'), 403, 'the first request after its rest is refused';
+    is who($httpd), 'a', 'the next one tries it';
+    $httpd->finish('nothing else in the log');
+};
 
 ($a, $b) = ();
 done_testing;

@@ -113,15 +113,37 @@ subtest 'all members are down' => sub {
 };
 
 subtest 'share: not more members rest than may' => sub {
-    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest rest=1h share=49\n"));
+    my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest failures=1 rest=1h share=49\n"));
     ok $httpd->start, 'starts' or diag $httpd->console;
     $httpd->log->tolerate(qr/usher_backend:/);
+    $a->on('/cut', [cut]);
+    is row($httpd, 6, '/cut'), 'b' x 6, 'no request is lost';
+    like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'it does not rest';
+    $a->clear;
+    $a->on(qr{.}, http_answer(200, [], 'a'));
+    $httpd->log->expect(qr/USHER3008/);
     $a->stop;
     is row($httpd, 6), 'b' x 6, 'no request is lost';
     $a->start;
-    like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'who did not rest is used at once';
+    is row($httpd, 6), 'b' x 6, 'but without a connection it does';
     $httpd->finish('nothing else in the log');
 };
+
+for my $method (qw(usher byrequests)) {
+    subtest "$method: all but one are down" => sub {
+        my ($c) = backends('c');
+        my $httpd = balancer_httpd('standin', cluster('app', 'BalancerMember ' . $c->url . "\nUsherBackendRest rest=1h\n") =~ s/=usher/=$method/r,
+            modules => [qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests headers)]);
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        $_->stop for $a, $c;
+        is row($httpd, 20), 'b' x 20, 'no request is lost';
+        my @lines = grep { /USHER2012/ } $httpd->log->lines;
+        is scalar @lines, 2, 'two found out';
+        $httpd->log->tolerate(qr/USHER(?:2012|2017|3008)/);
+        $a->start;
+        $httpd->finish('nothing else in the log');
+    };
+}
 
 subtest 'off' => sub {
     my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest Off\n"));
@@ -129,6 +151,7 @@ subtest 'off' => sub {
     $httpd->log->tolerate(qr/usher_backend:/);
     $a->stop;
     is row($httpd, 6), 'b' x 6, 'no request is lost';
+    is join(' ', map { /usher_backend:(\w+)/ } grep { /USHER2012/ } $httpd->log->lines), 'warn info info', 'and the log is told once';
     $a->start;
     like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'it did not rest';
     $httpd->finish('nothing else in the log');

@@ -228,15 +228,46 @@ START_TEST(settings)
 }
 END_TEST
 
+START_TEST(failing)
+{
+    usher_health_params_t off = params;
+    usher_health_t h = { 0 };
+    apr_int64_t t = NOW;
+
+    off.failures = 0;
+    ck_assert_int_eq(usher_health_is_failing(&h, t, &params), 0);
+    ck_assert_int_eq(usher_health_failed(&h, t, t, &params, 1, 0), 0);
+    ck_assert_int_eq(usher_health_is_failing(&h, t, &params), 1);
+    ck_assert_int_eq(usher_health_is_failing(&h, t + 9000, &params), 1);
+    ck_assert_int_eq(usher_health_is_failing(&h, t + 10001, &params), 0);
+    t += 20000; /* it is known of one that never rests, too */
+    ck_assert_int_eq(usher_health_failed(&h, t, t, &off, 1, 1), 0);
+    ck_assert_uint_eq(SHARE(&h, t), USHER_HEALTH_SHARE);
+    ck_assert_int_eq(usher_health_is_failing(&h, t, &off), 1);
+    hard(&h, t);
+    ck_assert_int_eq(usher_health_is_failing(&h, t + 60000, &params), 1);
+    ck_assert_int_eq(usher_health_try(&h, t + 60000, &params), 1);
+    ck_assert_int_eq(usher_health_is_failing(&h, t + 60000, &params), 1);
+    usher_health_ok(&h, t + 60000, t + 60000, &params);
+    ck_assert_int_eq(usher_health_is_failing(&h, t + 60000, &params), 0);
+}
+END_TEST
+
 START_TEST(shares)
 {
-    ck_assert_int_eq(usher_health_may_rest(1, 0, &params), 0);
-    ck_assert_int_eq(usher_health_may_rest(2, 0, &params), 1);
-    ck_assert_int_eq(usher_health_may_rest(2, 1, &params), 0);
-    ck_assert_int_eq(usher_health_may_rest(3, 0, &params), 1);
-    ck_assert_int_eq(usher_health_may_rest(3, 1, &params), 0);
-    ck_assert_int_eq(usher_health_may_rest(4, 1, &params), 1);
-    ck_assert_int_eq(usher_health_may_rest(0xffffffff, 0xffffffff, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(1, 0, 0, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(2, 0, 0, &params), 1);
+    ck_assert_int_eq(usher_health_may_rest(2, 1, 0, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(3, 0, 0, &params), 1);
+    ck_assert_int_eq(usher_health_may_rest(3, 1, 0, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(4, 1, 0, &params), 1);
+    ck_assert_int_eq(usher_health_may_rest(0xffffffff, 0xffffffff, 0, &params), 0);
+    /* no connection: all but one */
+    ck_assert_int_eq(usher_health_may_rest(0, 0, 1, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(1, 0, 1, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(3, 1, 1, &params), 1);
+    ck_assert_int_eq(usher_health_may_rest(3, 2, 1, &params), 0);
+    ck_assert_int_eq(usher_health_may_rest(0xffffffff, 0xffffffff, 1, &params), 0);
 }
 END_TEST
 
@@ -331,6 +362,7 @@ int main(void)
     tcase_add_test(tc, a_claim_given_back);
     tcase_add_test(tc, stale_outcomes);
     tcase_add_test(tc, settings);
+    tcase_add_test(tc, failing);
     tcase_add_test(tc, shares);
     tcase_add_test(tc, garbage);
     tcase_add_test(tc, threads);
