@@ -86,10 +86,10 @@ subtest 'send' => sub {
 };
 
 subtest 'a slow member that makes progress is not too slow' => sub {
-    $backend->on('POST /slowly', [read_slowly(400_000, 0.1), http_answer(200, [], 'read')]);
+    $backend->on('POST /slowly', [read_slowly(1_000_000, 0.1), http_answer(200, [], 'read')]);
     my $client = Usher::Client->new(port => $httpd->port);
-    $client->send(http_request(POST => '/slow/slowly', ['Content-Length' => 6_000_000]));
-    $client->send_pattern(6_000_000);
+    $client->send(http_request(POST => '/slow/slowly', ['Content-Length' => 15_000_000]));
+    $client->send_pattern(15_000_000);
     is($client->answer->{body}, 'read', 'an upload at its own pace');
     $backend->on('/trickle', trickle(http_answer(200, [], 'y' x 60), 6, 0.05));
     my $answer = ask($httpd, GET => '/slow/trickle');
