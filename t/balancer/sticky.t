@@ -6,6 +6,7 @@ use warnings FATAL => 'all';
 use Test::More;
 use Usher::Backend;
 use Usher::BalancerTest;
+use Usher::Wait;
 use Usher::Client ();
 use Usher::Httpd ();
 
@@ -88,10 +89,15 @@ for my $mode (modes()) {
     ok $httpd->start, "$mode: starts" or diag $httpd->console;
     $seen{$mode} = [answers($httpd)];
     $httpd->log->expect($mode eq 'stock' ? qr/AH01167/ : qr/USHER3007: .* of a session with route r2/);
-    open my $fh, '<', $httpd->root . '/logs/notes' or die $!;
-    my @notes = <$fh>;
-    like $notes[0], qr{^/s0/ r2 SID$}, "$mode: notes of a request with a session";
-    like $notes[5], qr{^/s5/ - -$}, "$mode: and without";
+    # A line is written after its answer, and two threads write in any order.
+    my $notes = '';
+    wait_until {
+        open my $fh, '<', $httpd->root . '/logs/notes' or die $!;
+        local $/;
+        ($notes = <$fh> // '') =~ tr/\n// >= @cases;
+    } 5;
+    like $notes, qr{^/s0/ r2 SID$}m, "$mode: notes of a request with a session";
+    like $notes, qr{^/s5/ - -$}m, "$mode: and without";
     $httpd->finish("$mode: log");
 }
 
