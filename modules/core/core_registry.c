@@ -17,6 +17,7 @@
 APLOG_USE_MODULE(usher);
 
 #define GRACE (10 * 60 * 1000) /* ms */
+#define CARRY_STEPS 256         /* of searching, for each place */
 /* How long a restart waits for the lock. */
 #define PARENT_LOCK_WAIT (2 * APR_USEC_PER_SEC)
 
@@ -113,13 +114,15 @@ static void registry_repair(void *base, apr_uint64_t size)
     }
 }
 
-/* The first place of an id's search that is nobody's; -1: there is none. */
-static apr_int64_t registry_room(const registry_table_t *table, const unsigned char *id)
+/* The first place of an id's search that is nobody's; -1: there is none, or no
+ * *steps are left, from which those are taken that were needed. */
+static apr_int64_t registry_room(const registry_table_t *table, const unsigned char *id,
+                                 apr_uint64_t *steps)
 {
     apr_uint64_t home = registry_home(id, table->count);
     apr_uint64_t i;
 
-    for (i = 0; i < table->count; ++i) {
+    for (i = 0; i < table->count && *steps; ++i, --*steps) {
         apr_uint64_t at = (home + i) % table->count;
 
         if (atomic_load(&table->entries[at].state) != STATE_USED) {
@@ -150,6 +153,9 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
 {
     registry_table_t fresh = registry_table(to, to_size);
     registry_table_t old = registry_table((void *)from, from_size);
+    /* More than a full table needs. A child could have written one id into all
+     * records, whose searches would hold up the parent for ever. */
+    apr_uint64_t steps = CARRY_STEPS * fresh.count;
     apr_uint64_t i;
 
     if (from_layout != 1) {
@@ -166,7 +172,7 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
             continue;
         }
         memcpy(&record, &old.records[i], sizeof(record));
-        at = registry_room(&fresh, record.any.id);
+        at = registry_room(&fresh, record.any.id, &steps);
         if (at < 0) {
             ++carried->dropped;
             continue;
@@ -211,16 +217,16 @@ static void registry_sweep(const registry_table_t *table)
     apr_uint64_t i;
 
     for (i = 0; i < table->count; ++i) {
-        _Atomic apr_int64_t *left_at = &table->records[i].any.left_at;
+        apr_int64_t left_at = atomic_load(&table->records[i].any.left_at);
 
         if (atomic_load(&table->entries[i].state) != STATE_USED
             || atomic_load(&table->entries[i].mark) == configuration) {
             continue;
         }
-        if (atomic_load(left_at) <= 0 || atomic_load(left_at) > now) {
-            atomic_store(left_at, now);
+        if (left_at <= 0 || left_at > now) {
+            atomic_store(&table->records[i].any.left_at, now);
         }
-        else if (now - atomic_load(left_at) >= GRACE) {
+        else if (now - left_at >= GRACE) {
             atomic_store(&table->entries[i].state, STATE_FREE);
         }
     }
@@ -310,11 +316,12 @@ static void registry_fill(registry_record_t *record, const registry_key_t *key,
 static apr_int64_t registry_add(const registry_table_t *table, const registry_key_t *key)
 {
     registry_record_t record;
-    apr_int64_t at = registry_room(table, key->id);
+    apr_uint64_t steps = 2 * table->count;
+    apr_int64_t at = registry_room(table, key->id, &steps);
 
     if (at < 0) {
         registry_sweep(table);
-        at = registry_room(table, key->id);
+        at = registry_room(table, key->id, &steps);
     }
     if (at >= 0) {
         registry_fill(&record, key, atomic_fetch_add(&table->header->generation, 1) + 1);
