@@ -222,17 +222,20 @@ static exchange_next_e exchange_judge(backend_exchange_t *x, backend_end_e end)
 
 /* What the client gets */
 
-/* A member that is down is told of once, not with each request that finds it so:
- * then only at info. */
+/* A member that is down is told of once, not with each request that finds it so. */
 static void exchange_log(backend_exchange_t *x, backend_end_e end, exchange_next_e next,
                          int status)
 {
     request_rec *r = x->r;
     const char *member = backend_note_member(x), *why = x->why ? x->why : "failed";
-    int known = end == BACKEND_END_NO_LINK && x->member.failing;
 
-    if (next == NEXT_MEMBER) {
-        ap_log_rerror(APLOG_MARK, known ? APLOG_INFO : APLOG_WARNING, 0, r, USHERLOGNO(2012)
+    if (next == NEXT_MEMBER && end == BACKEND_END_NO_LINK && x->member.failing) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2020)
+                      "%s: %s, and it failed before; the request (%s %s) goes on to another "
+                      "member", member, why, r->method, r->unparsed_uri);
+    }
+    else if (next == NEXT_MEMBER) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2012)
                       "%s: %s; the request (%s %s) goes on to another member", member, why,
                       r->method, r->unparsed_uri);
     }

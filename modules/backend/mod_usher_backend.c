@@ -12,7 +12,7 @@ const usher_picker_provider_t *backend_handler_cluster(void)
 
 static int usher_backend_serves(request_rec *r)
 {
-    return backend_conf_is_on(r);
+    return cluster && backend_conf_is_on(r);
 }
 
 static int backend_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)

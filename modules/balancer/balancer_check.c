@@ -93,6 +93,11 @@ const char *balancer_check_why_not(const proxy_balancer *b, server_rec *s, apr_p
     int backend = ap_find_linked_module(BALANCER_BACKEND) != NULL;
     const char *why = check_members(b, backend, p);
 
+    if (!backend && !ap_find_linked_module(BALANCER_STOCK)) {
+        return "no module carries its requests: load mod_usher_backend, or mod_proxy_balancer "
+               "and mod_proxy_http";
+    }
+
     /* Without the backend handler mod_proxy sees the member's URL. */
     return why || !backend ? why : check_remotes(b, s, p);
 }

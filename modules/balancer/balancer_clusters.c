@@ -18,17 +18,28 @@ static apr_hash_t *clusters;
 static apr_thread_mutex_t *members_mutex;
 static apr_pool_t *members_pool;
 
-static proxy_worker *clusters_finder(proxy_balancer *b, request_rec *r)
+static void clusters_choice(balancer_choice_t *choice, balancer_cluster_t *cluster,
+                            proxy_balancer *b)
 {
     static const usher_health_params_t rest = USHER_PICKER_REST;
+
+    memset(choice, 0, sizeof(*choice));
+    choice->members = balancer_clusters_members(cluster, b, NULL, 1);
+    choice->rest = &rest;
+    choice->now = balancer_now();
+    choice->stock = 1;
+}
+
+static proxy_worker *clusters_finder(proxy_balancer *b, request_rec *r)
+{
     balancer_cluster_t *cluster = balancer_clusters_find(b);
-    balancer_choice_t choice = { .rest = &rest, .now = balancer_now(), .stock = 1 };
+    balancer_choice_t choice;
     int i;
 
     if (!cluster) {
         return NULL;
     }
-    choice.members = balancer_clusters_members(cluster, b, r, 1);
+    clusters_choice(&choice, cluster, b);
     i = balancer_pick_next(&choice);
     return i < 0 ? NULL : choice.members->list[i].worker;
 }
@@ -38,8 +49,21 @@ static apr_status_t clusters_reset(proxy_balancer *b, server_rec *s)
     return APR_SUCCESS;
 }
 
+/* mod_proxy_balancer has found the member of a session. */
 static apr_status_t clusters_update(proxy_balancer *b, proxy_worker *elected, server_rec *s)
 {
+    balancer_cluster_t *cluster = balancer_clusters_find(b);
+    balancer_choice_t choice;
+    int i;
+
+    if (cluster) {
+        clusters_choice(&choice, cluster, b);
+        for (i = 0; i < choice.members->count; ++i) {
+            if (choice.members->list[i].worker == elected) {
+                balancer_pick_took(&choice, i);
+            }
+        }
+    }
     return APR_SUCCESS;
 }
 
@@ -128,12 +152,14 @@ const balancer_members_t *balancer_clusters_members(balancer_cluster_t *cluster,
     }
     if (!locked) {
         PROXY_THREAD_LOCK(b);
-        if (stale) {
-            ap_proxy_sync_balancer(
-                b, r->server, ap_get_module_config(r->server->module_config, &proxy_module));
-        }
     }
     apr_thread_mutex_lock(members_mutex);
+    if (stale) {
+        /* All copies of the balancer share the list that this makes longer; each
+         * has a thread lock of its own. */
+        ap_proxy_sync_balancer(
+            b, r->server, ap_get_module_config(r->server->module_config, &proxy_module));
+    }
     members = atomic_load(&cluster->members);
     if (members->seen != cluster->workers->nelts) {
         members = clusters_make_members(cluster, members, members_pool);

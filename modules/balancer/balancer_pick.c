@@ -11,19 +11,24 @@
 
 /* No turn gets further than this many sums of the weights, even when that many
  * threads choose at once: what is beyond is garbage, or from when there were
- * other members, and counts as 0. */
+ * other members. */
 #define TURN_LIMIT 256
 
-/* Stock balancers look at a member in error again after its retry= time. */
-static int pick_is_on(const proxy_worker *worker)
-{
-    unsigned int status = worker->s->status;
+/* Sessions do not push their member further back than this many sums, so that a
+ * busy one only delays the next free request for it. */
+#define SESSION_LIMIT 4
 
-    if ((status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_STOPPED)
-        && apr_time_now() > worker->s->error_time + worker->s->retry) {
-        status &= ~PROXY_WORKER_IN_ERROR;
-    }
-    return !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
+/* Taken out by the administrator, or by a health check. */
+static int pick_is_off(const proxy_worker *worker)
+{
+    return (worker->s->status & PROXY_WORKER_NOT_USABLE_BITMAP & ~PROXY_WORKER_IN_ERROR) != 0;
+}
+
+/* Stock modules mark a member so, and look at it again after its retry= time. */
+static int pick_is_in_error(const proxy_worker *worker)
+{
+    return (worker->s->status & PROXY_WORKER_IN_ERROR)
+           && apr_time_now() <= worker->s->error_time + worker->s->retry;
 }
 
 balancer_standing_e balancer_pick_standing(const balancer_choice_t *choice, int i,
@@ -34,8 +39,12 @@ balancer_standing_e balancer_pick_standing(const balancer_choice_t *choice, int 
     if (share) {
         *share = USHER_HEALTH_SHARE;
     }
-    if ((choice->tried && choice->tried[i]) || !pick_is_on(member->worker)) {
+    if ((choice->tried && choice->tried[i]) || pick_is_off(member->worker)) {
         return BALANCER_STANDING_OFF;
+    }
+    if (pick_is_in_error(member->worker)) {
+        /* The stock handlers would refuse to use it. */
+        return choice->stock ? BALANCER_STANDING_OFF : BALANCER_STANDING_RESTING;
     }
     if (member->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
         return BALANCER_STANDING_USABLE;
@@ -118,10 +127,10 @@ static balancer_standing_e pick_in_group(const balancer_choice_t *choice, const 
     return standing;
 }
 
-/* The weights of all candidates. */
-static apr_int64_t pick_sum(const balancer_choice_t *choice, const pick_group_t *group)
+/* The weights of all candidates; *taken becomes -1 if it is none of them. */
+static apr_int64_t pick_sum(const balancer_choice_t *choice, const pick_group_t *group, int *taken)
 {
-    int spares = group->spares;
+    int spares = group->spares, found = -1;
     apr_int64_t sum = 0;
     unsigned int share;
     int i;
@@ -129,17 +138,23 @@ static apr_int64_t pick_sum(const balancer_choice_t *choice, const pick_group_t 
     for (i = 0; i < choice->members->count; ++i) {
         if (pick_in_group(choice, group, i, &spares, &share) == BALANCER_STANDING_USABLE) {
             sum += pick_weight(choice->members->list[i].worker, share);
+            found = i == *taken ? i : found;
         }
     }
+    *taken = found;
     return sum;
 }
 
-static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
+/* All turns grow. @return who is furthest; *wild: one of them was further than
+ * can be */
+static int pick_grow(const balancer_choice_t *choice, const pick_group_t *group, apr_int64_t sum,
+                     int *wild)
 {
-    apr_int64_t furthest = 0, sum = pick_sum(choice, group);
+    apr_int64_t furthest = 0;
     int spares = group->spares;
     int i, best = -1;
 
+    *wild = 0;
     for (i = 0; i < choice->members->count; ++i) {
         const balancer_member_t *member = &choice->members->list[i];
         apr_int64_t weight, turn;
@@ -149,14 +164,44 @@ static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
             continue;
         }
         weight = pick_weight(member->worker, share);
-        turn = atomic_fetch_add(&member->rec->turn, weight) + weight;
+        turn = atomic_fetch_add(&member->rec->turn, weight);
         if (turn > TURN_LIMIT * sum || turn < -TURN_LIMIT * sum) {
-            atomic_store(&member->rec->turn, turn = weight);
+            *wild = 1;
+            continue;
         }
+        turn += weight;
         if (best < 0 || turn > furthest) {
             furthest = turn;
             best = i;
         }
+    }
+    return best;
+}
+
+/* Garbage of one member would keep it, or all others, from its turns for ever:
+ * the row begins anew for all. */
+static void pick_begin(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    int spares = group->spares;
+    unsigned int share;
+    int i;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        if (pick_in_group(choice, group, i, &spares, &share) == BALANCER_STANDING_USABLE) {
+            atomic_store(&choice->members->list[i].rec->turn, 0);
+        }
+    }
+}
+
+static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    int nobody = -1, wild, best;
+    apr_int64_t sum = pick_sum(choice, group, &nobody);
+
+    best = pick_grow(choice, group, sum, &wild);
+    if (wild) {
+        pick_begin(choice, group);
+        best = pick_grow(choice, group, sum, &wild);
     }
     if (best >= 0) {
         atomic_fetch_sub(&choice->members->list[best].rec->turn, sum);
@@ -197,6 +242,23 @@ static int pick_missing(const balancer_choice_t *choice, const pick_group_t *gro
         }
     }
     return missing;
+}
+
+void balancer_pick_took(const balancer_choice_t *choice, int taken)
+{
+    const balancer_member_t *member = &choice->members->list[taken];
+    pick_group_t group = { .set = member->worker->s->lbset,
+                           .standbys = PROXY_WORKER_IS_STANDBY(member->worker) != 0 };
+    apr_int64_t sum;
+    int wild;
+
+    group.spares = pick_missing(choice, &group);
+    sum = pick_sum(choice, &group, &taken);
+    /* Whose turn it never is (draining, resting) does not count. */
+    if (taken >= 0 && atomic_load(&member->rec->turn) > -SESSION_LIMIT * sum) {
+        pick_grow(choice, &group, sum, &wild);
+        atomic_fetch_sub(&member->rec->turn, sum);
+    }
 }
 
 static int pick_in_set(const balancer_choice_t *choice, int set, int worn)

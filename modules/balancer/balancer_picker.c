@@ -50,6 +50,7 @@ static int picker_choose(balancer_request_t *request, request_rec *r, int *claim
     if (session->route) {
         i = balancer_session_member(&choice, session->route);
         if (i >= 0) {
+            balancer_pick_took(&choice, i);
             if (strcmp(session->route, request->members->list[i].worker->s->route)) {
                 apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
             }
@@ -102,6 +103,16 @@ static void picker_log_none(const balancer_request_t *request, request_rec *r)
                   request->session.route ? request->session.route : "");
 }
 
+/* The first one of a request */
+static void picker_count(balancer_request_t *request)
+{
+    if (!request->counted) {
+        request->counted = 1;
+        usher_budget_request(&request->cluster->rec->budget, balancer_now());
+        atomic_fetch_add(&request->cluster->rec->requests, 1);
+    }
+}
+
 static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *member)
 {
     balancer_request_t *request = picker->data;
@@ -111,11 +122,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     balancer_choice_t choice;
     int i, rc, claimed = -1;
 
-    if (!request->counted) {
-        request->counted = 1;
-        usher_budget_request(&request->cluster->rec->budget, balancer_now());
-        atomic_fetch_add(&request->cluster->rec->requests, 1);
-    }
+    picker_count(request);
     i = picker_choose(request, r, &claimed);
     if (i < 0) {
         picker_log_none(request, r);

@@ -27,6 +27,8 @@ extern module AP_MODULE_DECLARE_DATA usher_balancer_module;
 
 /** Who carries requests to members where it is loaded. */
 #define BALANCER_BACKEND "mod_usher_backend.c"
+/** Who takes the requests that it does not. */
+#define BALANCER_STOCK "mod_proxy_balancer.c"
 
 typedef struct balancer_member_t {
     proxy_worker *worker;
@@ -114,7 +116,7 @@ typedef struct balancer_choice_t {
 /** How a member stands for one request. */
 typedef enum {
     BALANCER_STANDING_OFF,     /**< disabled, stopped, failed its check, tried */
-    BALANCER_STANDING_RESTING,
+    BALANCER_STANDING_RESTING, /**< or marked in error by the stock modules */
     BALANCER_STANDING_DUE,     /**< its rest is over, somebody shall try it */
     BALANCER_STANDING_USABLE
 } balancer_standing_e;
@@ -131,6 +133,12 @@ int balancer_pick_try(const balancer_choice_t *choice, int i);
  * @return its index; -1: none is left
  */
 int balancer_pick_next(const balancer_choice_t *choice);
+
+/**
+ * A member serves a request of a session: that is its turn.
+ * @param taken  its index
+ */
+void balancer_pick_took(const balancer_choice_t *choice, int taken);
 
 /** Members that are switched on, and how many of them do not get their requests
  * now, without the one given. */
@@ -172,6 +180,8 @@ typedef struct balancer_request_t {
     usher_picker_t picker;
 } balancer_request_t;
 
+int balancer_request_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                                 server_rec *s);
 int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                                  proxy_server_conf *conf, char **url);
 int balancer_request_canon(request_rec *r, char *url);

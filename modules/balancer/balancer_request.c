@@ -8,17 +8,31 @@ APLOG_USE_MODULE(usher_balancer);
  * URL is made canonical before a balancer chooses, not after. */
 int ap_proxy_canon_url(request_rec *r) __attribute__((weak));
 
-static int request_is_served(request_rec *r)
-{
-    static APR_OPTIONAL_FN_TYPE(usher_backend_serves) *serves;
-    static int looked;
+static APR_OPTIONAL_FN_TYPE(usher_backend_serves) *request_serves;
+static int has_stock; /* mod_proxy_balancer */
 
-    /* The same for all threads, and forgotten when the module is loaded anew. */
-    if (!looked) {
-        serves = APR_RETRIEVE_OPTIONAL_FN(usher_backend_serves);
-        looked = 1;
+int balancer_request_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                                 server_rec *s)
+{
+    request_serves = APR_RETRIEVE_OPTIONAL_FN(usher_backend_serves);
+    has_stock = ap_find_linked_module(BALANCER_STOCK) != NULL;
+    return OK;
+}
+
+/* For the stock modules. Where there are none mod_proxy would answer 500. */
+static int request_leave(const balancer_cluster_t *cluster, request_rec *r)
+{
+    if (has_stock) {
+        return DECLINED;
     }
-    return !serves || serves(r);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(3013)
+                  "%s: no module carries this request: mod_usher_backend %s, and "
+                  "mod_proxy_balancer is not loaded. %sload mod_proxy_balancer and mod_proxy_http",
+                  cluster->name, cluster->standin ? "is told not to (UsherBackend Off)"
+                                                  : "does not serve this cluster",
+                  cluster->standin ? "Remove that line, or " : "See what the log says of the "
+                                                               "last restart, or ");
+    return HTTP_SERVICE_UNAVAILABLE;
 }
 
 int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
@@ -34,8 +48,11 @@ int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balance
     }
     b = ap_proxy_get_balancer(r->pool, conf, *url, 1);
     cluster = b ? balancer_clusters_find(b) : NULL;
-    if (!cluster || !cluster->standin || !request_is_served(r)) {
+    if (!cluster) {
         return DECLINED;
+    }
+    if (!cluster->standin || (request_serves && !request_serves(r))) {
+        return request_leave(cluster, r);
     }
     request = apr_pcalloc(r->pool, sizeof(*request));
     request->cluster = cluster;

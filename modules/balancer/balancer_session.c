@@ -84,15 +84,16 @@ static int session_may_use(const balancer_choice_t *choice, int i)
            || (standing == BALANCER_STANDING_DUE && balancer_pick_try(choice, i));
 }
 
-/* Redirects may form a ring: no more steps than members. */
-static int session_find(const balancer_choice_t *choice, const char *route, int step)
+/* A member with this route that may be used; -1: none, and *redirect gets the
+ * route that the first of them redirects to, or "". */
+static int session_find(const balancer_choice_t *choice, const char *route, const char **redirect)
 {
     int standbys, i;
 
+    *redirect = "";
     for (standbys = 0; standbys <= 1; ++standbys) {
         for (i = 0; i < choice->members->count; ++i) {
             const proxy_worker *worker = choice->members->list[i].worker;
-            int other;
 
             if (!PROXY_WORKER_IS_STANDBY(worker) != !standbys || strcmp(worker->s->route, route)) {
                 continue;
@@ -100,20 +101,23 @@ static int session_find(const balancer_choice_t *choice, const char *route, int 
             if (session_may_use(choice, i)) {
                 return i;
             }
-            if (*worker->s->redirect && step < choice->members->count) {
-                other = session_find(choice, worker->s->redirect, step + 1);
-                if (other >= 0) {
-                    return other;
-                }
+            if (!**redirect) {
+                *redirect = worker->s->redirect;
             }
         }
     }
     return -1;
 }
 
+/* Redirects may form a ring: no more steps than members. */
 int balancer_session_member(const balancer_choice_t *choice, const char *route)
 {
-    return *route ? session_find(choice, route, 1) : -1;
+    int step, i = -1;
+
+    for (step = 0; i < 0 && *route && step < choice->members->count; ++step) {
+        i = session_find(choice, route, &route);
+    }
+    return i;
 }
 
 int balancer_session_is_ours(const balancer_members_t *members, const char *route)

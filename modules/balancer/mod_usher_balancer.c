@@ -4,7 +4,7 @@
 
 static void balancer_register_hooks(apr_pool_t *p)
 {
-    static const char *const before_balancer[] = { "mod_proxy_balancer.c", NULL };
+    static const char *const before_balancer[] = { BALANCER_STOCK, NULL };
 
     ap_register_provider(p, PROXY_LBMETHOD, balancer_method.name, "0", &balancer_method);
     ap_register_provider(p, USHER_PICKER_GROUP, USHER_PICKER_NAME, USHER_PICKER_VERSION,
@@ -12,6 +12,7 @@ static void balancer_register_hooks(apr_pool_t *p)
     ap_hook_check_config(balancer_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before BalancerPersist brings back what lbmethod was set to at run time. */
     ap_hook_post_config(balancer_clusters_post_config, NULL, before_balancer, APR_HOOK_FIRST);
+    ap_hook_post_config(balancer_request_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(balancer_clusters_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     /* The stock balancer's is APR_HOOK_FIRST, and takes all balancer: URLs. */
     proxy_hook_pre_request(balancer_request_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);

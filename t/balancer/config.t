@@ -23,6 +23,7 @@ sub cluster {
 # name => [mode, configuration, what configtest says (undef: nothing), options]
 my @cases = (
     ['no core', 'stock', cluster($A), qr/USHER1002: mod_usher_balancer needs mod_usher: add "LoadModule usher_module/, usher => ['usher_balancer']],
+    ['nobody carries its requests', 'stock', cluster($A), qr/USHER3001: balancer:\/\/app cannot be a cluster .* no module carries its requests: load mod_usher_backend, or mod_proxy_balancer and mod_proxy_http/, modules => [qw(proxy proxy_http headers)]],
     ['an fcgi member', 'stock', cluster($A, 'fcgi://127.0.0.1:9000'),
         qr/USHER3001: balancer:\/\/app cannot be a cluster \(lbmethod=usher\): its member fcgi:\/\/127.0.0.1:9000 is no http, https, ws, wss or ajp server: give this balancer another lbmethod/],
     ['an https member, with the stock handlers', 'stock', cluster('https://127.0.0.1:8443'), undef],
@@ -217,6 +218,25 @@ EOT
     };
     is $states, "/on --\n/off -\n" x 4, 'each served as it is told';
     $httpd->finish('nothing in the log');
+};
+
+subtest 'without mod_proxy_balancer' => sub {
+    plan skip_all => 'mod_usher_backend is not there' if !$standin;
+    my @modules = (modules => [qw(proxy headers)]);
+    my $httpd = balancer_httpd('standin', "<Location /off>\nUsherBackend Off\n</Location>\n" . cluster($A, $B), @modules);
+    my @all = @{ $httpd->{usher} };
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->expect(qr/USHER3013: balancer:\/\/app: no module carries this request: mod_usher_backend is told not to .* Remove that line, or load mod_proxy_balancer/,
+        qr/USHER3013: .* mod_usher_backend does not serve this cluster/, qr/USHER3001: .* no module carries its requests/);
+    like row($httpd, 2), qr/^[abx]{2}$/, 'members serve';
+    is who($httpd, '/off'), 503, 'UsherBackend Off: 503';
+    $httpd->conf(balancer_conf(cluster($A, $B)), @modules, usher => [grep { $_ ne 'usher_backend' } @all]);
+    ok $httpd->graceful, 'a restart without mod_usher_backend';
+    ok((wait_until { who($httpd) eq '503' }), '503 as well');
+    $httpd->conf(balancer_conf(cluster($A, $B)), @modules, usher => \@all);
+    ok $httpd->graceful, 'mended';
+    ok((wait_until { row($httpd, 2) =~ /^[abx]{2}$/ }), 'members serve');
+    $httpd->finish('only the announced in the log');
 };
 
 # Before the modules that they need go.

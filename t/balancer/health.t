@@ -145,13 +145,29 @@ for my $method (qw(usher byrequests)) {
     };
 }
 
+subtest 'members that the stock modules have marked in error' => sub {
+    my $httpd = balancer_httpd('standin', cluster('app') . "<Location /off>\nUsherBackend Off\n</Location>\n",
+        modules => [qw(proxy proxy_http proxy_balancer slotmem_shm headers)]);
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    $httpd->log->tolerate(qr/proxy/);
+    $_->stop for $a, $b;
+    is who($httpd, '/off'), 503, 'both are down';
+    $_->start for $a, $b;
+    like row($httpd, 4), qr/^(?:ab|ba)+$/, 'and serve when they are up again';
+    $a->stop;
+    is row($httpd, 3, '/off'), 'bbb', 'one is down';
+    $a->start;
+    is row($httpd, 4), 'bbbb', 'while others serve it waits';
+    $httpd->finish('nothing else in the log');
+};
+
 subtest 'off' => sub {
     my $httpd = balancer_httpd('standin', cluster('app', "UsherBackendRest Off\n"));
     ok $httpd->start, 'starts' or diag $httpd->console;
     $httpd->log->tolerate(qr/usher_backend:/);
     $a->stop;
     is row($httpd, 6), 'b' x 6, 'no request is lost';
-    is join(' ', map { /usher_backend:(\w+)/ } grep { /USHER2012/ } $httpd->log->lines), 'warn info info', 'and the log is told once';
+    is join(' ', map { /usher_backend:(\w+)/ } grep { /USHER20(?:12|20)/ } $httpd->log->lines), 'warn info info', 'and the log is told once';
     $a->start;
     like row($httpd, 6), qr/^(?:ab|ba){3}$/, 'it did not rest';
     $httpd->finish('nothing else in the log');
