@@ -18,6 +18,9 @@ APLOG_USE_MODULE(usher_backend);
 /* Read from the client, and from the file, in pieces of at most this: what is
  * larger falls out of the caches before it is sent (measured). */
 #define PIECE 32768
+/* What backend_body_discard() takes at most. */
+#define DISCARD_MAX (8 * 1024 * 1024)
+#define DISCARD_TIME (2 * APR_USEC_PER_SEC)
 
 static apr_off_t body_held(const backend_body_t *body)
 {
@@ -213,6 +216,28 @@ static int body_read_ahead(backend_exchange_t *x, apr_off_t max, int limited)
         }
     }
     return OK;
+}
+
+void backend_body_discard(backend_exchange_t *x)
+{
+    apr_time_t until = backend_now() + DISCARD_TIME;
+    apr_off_t read = 0, n;
+    apr_status_t rv;
+
+    while (!x->body.eos && read < DISCARD_MAX && backend_now() < until) {
+        rv = ap_get_brigade(x->r->input_filters, x->read_bb, AP_MODE_READBYTES,
+                            APR_NONBLOCK_READ, PIECE);
+        if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(x->read_bb)) {
+            x->body.eos = APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(x->read_bb));
+            apr_brigade_length(x->read_bb, 0, &n);
+            read += n > 0 ? n : 0;
+            apr_brigade_cleanup(x->read_bb);
+        }
+        else if ((rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv))
+                 || backend_client_wait(x, until)) {
+            return;
+        }
+    }
 }
 
 /* Framing */

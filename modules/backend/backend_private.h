@@ -582,6 +582,13 @@ backend_body_e backend_body_next(backend_exchange_t *x, backend_pieces_t *pieces
 /** What backend_body_next() told was sent. */
 void backend_body_sent(backend_exchange_t *x);
 
+/**
+ * Take in the rest of the client's body, within bounds. For HTTP/2: a stream that
+ * ends before its request was read is reset, and there are clients (curl 7)
+ * that then forget the answer.
+ */
+void backend_body_discard(backend_exchange_t *x);
+
 /** A connection is made: hold no more than a replay needs. */
 void backend_body_connected(backend_exchange_t *x);
 

@@ -73,6 +73,14 @@ static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
     backend_exchange_drop_body(x);
     backend_exchange_release(x, 1);
     x->receiving = BACKEND_RECV_DONE;
+    if (!x->body.eos && x->r->connection->master) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(relay_alloc(x)));
+        end = relay_pass(x, bb);
+        if (end != BACKEND_END_NONE) {
+            return end;
+        }
+        backend_body_discard(x);
+    }
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(relay_alloc(x)));
     end = relay_pass(x, bb);
     return end == BACKEND_END_NONE ? BACKEND_END_ANSWERED : end;
