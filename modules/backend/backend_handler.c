@@ -47,7 +47,8 @@ static int handler_is_mixed(const proxy_balancer *balancer)
     for (i = 0; balancer && i < balancer->workers->nelts; ++i) {
         const proxy_worker *worker = APR_ARRAY_IDX(balancer->workers, i, const proxy_worker *);
 
-        if (ap_cstr_casecmp(worker->s->scheme, "http") != 0
+        if (worker && worker->s /* else balancer-manager is just making it */
+            && ap_cstr_casecmp(worker->s->scheme, "http") != 0
             && ap_cstr_casecmp(worker->s->scheme, "ws") != 0) {
             return 1;
         }

@@ -21,6 +21,7 @@ typedef struct {
     usher_member_rec_t *record; /* NULL: a plain worker, or no memory */
     apr_int64_t began;          /* ms of the boot clock */
     int claimed;                /* it is the one that tries it after its rest */
+    apr_uint32_t generation;    /* of the record */
 } pick_try_t;
 
 typedef struct {
@@ -73,8 +74,13 @@ static int pick_is_off(const proxy_worker *worker)
 /* Where a member stands by mod_proxy's status; -1: it must not be used. */
 static int pick_rank(const proxy_worker *worker)
 {
-    unsigned int status = worker->s->status;
+    unsigned int status;
 
+    /* One that balancer-manager is just making. */
+    if (!worker || !worker->s) {
+        return -1;
+    }
+    status = worker->s->status;
     if (pick_is_off(worker) || status & PROXY_WORKER_DRAIN
         || (ap_cstr_casecmp(worker->s->scheme, "http") != 0
             && ap_cstr_casecmp(worker->s->scheme, "ws") != 0)) {
@@ -226,6 +232,7 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
     try->began = now;
     try->claimed = claimed;
     try->record = pick->balancer ? backend_record_member(pick->cluster, worker) : NULL;
+    try->generation = try->record ? try->record->generation : 0;
     APR_ARRAY_PUSH(pick->tries, pick_try_t *) = try;
     member->worker = worker;
     member->data = try;
@@ -314,12 +321,19 @@ static void pick_good(const pick_t *pick, request_rec *r, pick_try_t *try)
     }
 }
 
+/* Some attempts, those with a tunnel for one, outlive the configuration; their
+ * record may be another member's then. */
+static int pick_is_judged(const pick_try_t *try)
+{
+    return try->record && try->record->generation == try->generation;
+}
+
 static void pick_answered(usher_picker_t *picker, request_rec *r, const usher_member_t *member,
                           int status)
 {
     pick_try_t *try = member->data;
 
-    if (try->record && !pick_is_failure(picker, r, status)) {
+    if (pick_is_judged(try) && !pick_is_failure(picker, r, status)) {
         pick_good(picker->data, r, try);
     }
 }
@@ -330,7 +344,7 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
     const pick_t *pick = picker->data;
     pick_try_t *try = member->data;
 
-    if (!try->record) {
+    if (!pick_is_judged(try)) {
         return;
     }
     switch (outcome) {

@@ -102,16 +102,45 @@ const char *balancer_check_why_not(const proxy_balancer *b, server_rec *s, apr_p
     return why || !backend ? why : check_remotes(b, s, p);
 }
 
+/* Whether it is the main server's cluster, inherited by a virtual host. */
+static int check_is_copy(const proxy_balancer *b, server_rec *main_server)
+{
+    const proxy_server_conf *conf =
+        ap_get_module_config(main_server->module_config, &proxy_module);
+    const proxy_balancer *known = (const proxy_balancer *)conf->balancers->elts;
+    int i;
+
+    for (i = 0; i < conf->balancers->nelts; ++i) {
+        if (known[i].workers == b->workers) {
+            return balancer_clusters_is_ours(&known[i]);
+        }
+    }
+    return 0;
+}
+
+static const char *check_cluster(const proxy_balancer *b, server_rec *s, server_rec *main_server,
+                                 apr_pool_t *p)
+{
+    const void *conf = ap_get_module_config(s->module_config, &proxy_module);
+    const void *main_conf = ap_get_module_config(main_server->module_config, &proxy_module);
+
+    if (s != main_server && check_is_copy(b, main_server)) {
+        /* All else is said of the original. */
+        return ap_find_linked_module(BALANCER_BACKEND) && conf != main_conf
+                   ? check_remotes(b, s, p) : NULL;
+    }
+    return balancer_clusters_is_ours(b) ? balancer_check_why_not(b, s, p) : NULL;
+}
+
 /* All that is wrong is said. */
-static int check_clusters(server_rec *s, apr_pool_t *ptemp)
+static int check_clusters(server_rec *s, server_rec *main_server, apr_pool_t *ptemp)
 {
     const proxy_server_conf *conf = ap_get_module_config(s->module_config, &proxy_module);
-    proxy_balancer *b = (proxy_balancer *)conf->balancers->elts;
+    const proxy_balancer *b = (const proxy_balancer *)conf->balancers->elts;
     int i, wrong = 0;
 
     for (i = 0; i < conf->balancers->nelts; ++i) {
-        const char *why = balancer_clusters_is_ours(&b[i]) ? balancer_check_why_not(&b[i], s, ptemp)
-                                                           : NULL;
+        const char *why = check_cluster(&b[i], s, main_server, ptemp);
 
         if (why) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(3001)
@@ -126,6 +155,7 @@ static int check_clusters(server_rec *s, apr_pool_t *ptemp)
 int balancer_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     int rc = usher_core_lookup(&balancer_core, "mod_usher_balancer", s);
+    server_rec *host;
     int wrong = 0;
 
     if (ap_find_linked_module("mod_proxy_cluster.c")) {
@@ -135,8 +165,8 @@ int balancer_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
         balancer_core = NULL;
         wrong = 1;
     }
-    for (; s; s = s->next) {
-        wrong |= check_clusters(s, ptemp);
+    for (host = s; host; host = host->next) {
+        wrong |= check_clusters(host, s, ptemp);
     }
     return wrong && usher_conf_may_refuse() ? !OK : rc;
 }

@@ -12,6 +12,7 @@ APLOG_USE_MODULE(usher_balancer);
 typedef struct {
     int index;
     int claimed; /* it is the one that tries a member whose rest is over */
+    apr_uint32_t generation; /* of its record */
     apr_int64_t began_at;
 } picker_attempt_t;
 
@@ -149,6 +150,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     attempt = apr_palloc(r->pool, sizeof(*attempt));
     attempt->index = i;
     attempt->claimed = claimed == i;
+    attempt->generation = rec->generation;
     attempt->began_at = balancer_now();
     member->worker = worker;
     member->data = attempt;
@@ -250,15 +252,22 @@ static void picker_good(const balancer_request_t *request, request_rec *r,
     }
 }
 
+/* Whether its outcome tells anything. Some attempts, those with a tunnel for one,
+ * outlive the configuration; their record may be another member's then. */
+static int picker_is_judged(const balancer_member_t *member, const picker_attempt_t *attempt)
+{
+    return member->rec->generation == attempt->generation
+           && !(member->worker->s->status & PROXY_WORKER_IGNORE_ERRORS);
+}
+
 static void picker_answered(usher_picker_t *picker, request_rec *r, const usher_member_t *given,
                             int status)
 {
     balancer_request_t *request = picker->data;
     picker_attempt_t *attempt = given->data;
-    const proxy_worker *worker = request->members->list[attempt->index].worker;
 
     if (!picker_is_listed(request->balancer, status)
-        && !(worker->s->status & PROXY_WORKER_IGNORE_ERRORS)) {
+        && picker_is_judged(&request->members->list[attempt->index], attempt)) {
         picker_good(request, r, attempt);
     }
 }
@@ -278,7 +287,7 @@ static void picker_done(usher_picker_t *picker, request_rec *r, const usher_memb
     else if (verdict == PICKER_GOOD) {
         atomic_fetch_add(&member->rec->answered, 1);
     }
-    if (member->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+    if (!picker_is_judged(member, attempt)) {
         return;
     }
     if (verdict == PICKER_NOTHING) {

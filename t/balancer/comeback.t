@@ -9,6 +9,7 @@ use Time::HiRes qw(time);
 use Usher::Backend;
 use Usher::BalancerTest;
 use Usher::Client ();
+use Usher::CoreTest ();
 use Usher::Wait;
 
 plan skip_all => 'mod_usher_backend is not there' if !grep { $_ eq 'standin' } modes();
@@ -20,7 +21,7 @@ sub httpd_with {
     my ($method, $rest) = @_;
 
     return balancer_httpd('standin', "UsherBackendRest $rest\n<Proxy balancer://app>\nBalancerMember $A\nBalancerMember $B\n"
-        . "ProxySet lbmethod=$method\n</Proxy>\nProxyPass / balancer://app/\n",
+        . "ProxySet lbmethod=$method\n</Proxy>\nProxyPass /t !\nProxyPass / balancer://app/\n",
         modules => [qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests headers)]);
 }
 
@@ -83,6 +84,21 @@ for my $method (qw(usher byrequests)) {
         is $lines, 2, 'which the log says';
         $a->clear;
         $a->on(qr{.}, http_answer(200, [], 'a'));
+        $httpd->finish('nothing else in the log');
+    };
+}
+
+for my $method (qw(usher byrequests)) {
+    subtest "$method: the outcome of a request that outlived its member's record" => sub {
+        my $httpd = httpd_with($method, 'failures=1 rest=1h');
+        ok $httpd->start, 'starts' or diag $httpd->console;
+        $httpd->log->tolerate(qr/usher_backend:/);
+        $a->on('/old', [hold("old-$method"), cut]);
+        my $client = client_at_a($httpd, '/old');
+        Usher::CoreTest::ask($httpd, "given=balancer://app,-,-,$A");
+        $a->release("old-$method");
+        $client->answer;
+        like row($httpd, 4), qr/^(?:ab|ba){2}$/, 'is not held against the member that has it now';
         $httpd->finish('nothing else in the log');
     };
 }

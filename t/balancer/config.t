@@ -55,6 +55,17 @@ for my $case (@cases) {
     }
 }
 
+subtest 'virtual hosts that inherit a cluster' => sub {
+    my $hosts = join '', map { "<VirtualHost *:\@PORT@>\nServerName $_\n\%s\n</VirtualHost>\n" } qw(one two);
+    my ($code, $out) = balancer_httpd('stock', cluster('fcgi://127.0.0.1:9000') . sprintf $hosts, '', '')->configtest;
+    my $count = () = $out =~ /USHER3001/g;
+    is $count, 1, 'what is wrong with it is said once';
+    return if !$standin;
+    ($code, $out) = balancer_httpd('standin', cluster($A) . sprintf $hosts, "ProxyPass /v balancer://app\nProxyRemote * http://127.0.0.1:3128", '')->configtest;
+    isnt $code, 0, 'ProxyRemote in a host that has a ProxyPass to it: refused';
+    like $out, qr/USHER3001: .* "ProxyRemote \*" holds for it too/, 'and why';
+};
+
 for my $mode (modes()) {
     subtest "$mode: a restart into what configtest refuses" => sub {
         my $httpd = balancer_httpd($mode, cluster($A, $B));

@@ -3,7 +3,7 @@
  *   SetHandler usher-test     ?pid ?set=N ?get ?wait=N ?move ?die ?hold=SECONDS
  *                             ?hammer=SECONDS ?check ?ticks ?smash
  *                             ?members=N ?member=ROUTE ?age
- *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up= ?garble=
+ *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up= ?garble= ?given=
  *   UsherTestLayout 1|2       layout of the piece "test"
  *   UsherTestTick duration    how long the work on the tick takes
  *   UsherTestMembers N        members asked for in post_config
@@ -159,6 +159,9 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
     }
     else if ((arg = arg_of(r, "garble")) != NULL) {
         ushertest_health(r, arg, USHERTEST_GARBLE);
+    }
+    else if ((arg = arg_of(r, "given")) != NULL) {
+        ushertest_health(r, arg, USHERTEST_GIVEN);
     }
     else if (arg_of(r, "check")) {
         ushertest_check(r);

@@ -49,7 +49,7 @@ void ushertest_check(request_rec *r);
 int ushertest_members(apr_pool_t *p, int n);
 void ushertest_member(request_rec *r, ushertest_shm_t *shm, const char *route);
 void ushertest_age(request_rec *r, ushertest_shm_t *shm);
-typedef enum { USHERTEST_REST, USHERTEST_UP, USHERTEST_GARBLE } ushertest_health_e;
+typedef enum { USHERTEST_REST, USHERTEST_UP, USHERTEST_GARBLE, USHERTEST_GIVEN } ushertest_health_e;
 void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what);
 
 /* ushertest_tick.c */

@@ -56,7 +56,8 @@ static const usher_health_params_t params = {
 };
 
 /* rest=cluster,server,route,url: the member begins to rest; up=...: it is up;
- * garble=...: what a mad child could write there. */
+ * garble=...: what a mad child could write there; given=...: the record is given
+ * to another member. */
 void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what)
 {
     apr_int64_t now = usher_clock_system()->boot_now() / 1000;
@@ -76,6 +77,9 @@ void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what)
         strcmp(route, "-") ? route : "", url);
     if (what == USHERTEST_UP) {
         atomic_store(&member->health.state, 0);
+    }
+    else if (what == USHERTEST_GIVEN) {
+        member->generation += 1000;
     }
     else if (what == USHERTEST_GARBLE) {
         apr_generate_random_bytes((unsigned char *)&member->health, sizeof(member->health));
