@@ -48,9 +48,16 @@ void backend_exchange_release(backend_exchange_t *x, int whole)
 
 static void exchange_member_done(backend_exchange_t *x, int status)
 {
+    usher_outcome_e outcome = x->outcome;
+
+    /* The proxy on the way (ProxyRemote) cannot be reached: no member's fault. */
+    if (x->remote_host && (outcome == USHER_OUTCOME_REFUSED
+                           || outcome == USHER_OUTCOME_UNREACHABLE)) {
+        outcome = USHER_OUTCOME_LIMIT;
+    }
     if (x->has_member) {
         x->has_member = 0;
-        x->picker->done(x->picker, x->r, &x->member, x->outcome, status);
+        x->picker->done(x->picker, x->r, &x->member, outcome, status);
     }
 }
 
@@ -424,6 +431,8 @@ static int exchange_loop(backend_exchange_t *x)
         if (next == NEXT_MEMBER) {
             rc = exchange_member_next(x);
             if (rc != OK) {
+                x->state.who = 'S';
+                x->state.phase = 'C';
                 return rc == HTTP_SERVICE_UNAVAILABLE ? exchange_failed(x, end) : rc;
             }
             rc = exchange_prepare(x);

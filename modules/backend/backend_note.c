@@ -29,7 +29,10 @@ static char note_phase(const backend_exchange_t *x, backend_end_e end)
     if (end == BACKEND_END_NO_LINK || x->connected_at == 0 || x->sending == BACKEND_SEND_HEAD) {
         return 'C';
     }
-    if (end == BACKEND_END_ANSWERED || end == BACKEND_END_OVERRIDE || end == BACKEND_END_UPGRADED) {
+    if (end == BACKEND_END_UPGRADED) {
+        return x->state.who == '-' ? '-' : 'D';
+    }
+    if (end == BACKEND_END_ANSWERED || end == BACKEND_END_OVERRIDE) {
         return '-';
     }
     return x->receiving == BACKEND_RECV_HEAD ? 'H' : 'D';
@@ -48,6 +51,10 @@ const char *backend_note_member(const backend_exchange_t *x)
 
     end = end ? ap_strchr_c(end + 3, '/') : NULL;
     url = end ? apr_pstrmemdup(x->r->pool, url, end - url) : url;
+    if (x->remote_host) {
+        return apr_psprintf(x->r->pool, "%s(by the proxy %s:%d)", url, x->remote_host,
+                            x->remote_port);
+    }
     return uds_path ? apr_pstrcat(x->r->pool, "unix:", uds_path, "|", url, NULL) : url;
 }
 
@@ -76,30 +83,29 @@ void backend_note_attempt(backend_exchange_t *x, backend_end_e end)
 
 static char *note_put(char *at, const char *text)
 {
-    apr_size_t len = strlen(text);
-
-    memcpy(at, text, len);
-    return at + len;
+    while (*text) {
+        *at++ = *text++;
+    }
+    return at;
 }
 
 /* "-" for a negative one. */
 static char *note_put_number(char *at, apr_int64_t number)
 {
-    char digits[NUMBER_SIZE];
-    int n = 0;
+    apr_int64_t rest;
+    char *end;
 
     if (number < 0) {
         *at = '-';
         return at + 1;
     }
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    while (n) {
-        *at++ = digits[--n];
+    for (end = at + 1, rest = number / 10; rest; rest /= 10) {
+        ++end;
     }
-    return at;
+    for (at = end; at == end || number; number /= 10) {
+        *--at = (char)('0' + number % 10);
+    }
+    return end;
 }
 
 #define TIMES_SIZE (4 * (NUMBER_SIZE + 1))
@@ -192,7 +198,8 @@ void backend_note_finish(backend_exchange_t *x)
 }
 
 /* Log items: %{state}^US and the like. A request that was redirected within
- * httpd (an ErrorDocument) is logged with what its first part left. */
+ * httpd is logged with what its first part left that was sent to a backend: with
+ * an ErrorDocument that is the one that failed. */
 
 static const char *note_log_item(request_rec *r, char *field)
 {
@@ -203,15 +210,20 @@ static const char *note_log_item(request_rec *r, char *field)
         { "replays", "USHER_REPLAYS" }, { "bytes", "USHER_BYTES" }, { "member", "USHER_MEMBER" },
         { NULL }
     };
-    const char *value = NULL;
+    const request_rec *first = r, *at;
     int i;
 
-    for (i = 0; items[i].field; ++i) {
-        if (!ap_cstr_casecmp(field, items[i].field)) {
-            value = apr_table_get(r->notes, items[i].note);
+    for (at = r->prev; at; at = at->prev) {
+        if (apr_table_get(at->notes, "USHER_STATE")) {
+            first = at;
         }
     }
-    return value;
+    for (i = 0; items[i].field; ++i) {
+        if (!ap_cstr_casecmp(field, items[i].field)) {
+            return apr_table_get(first->notes, items[i].note);
+        }
+    }
+    return NULL;
 }
 
 void backend_note_pre_config(apr_pool_t *pconf)

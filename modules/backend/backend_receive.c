@@ -73,6 +73,7 @@ static backend_end_e receive_interim(backend_exchange_t *x)
     memmove(x->in, x->in + len, x->in_len - len);
     x->in_len -= len;
     memset(&x->answer, 0, sizeof(x->answer));
+    x->first_at = 0; /* the time of the final one is told */
     return end;
 }
 

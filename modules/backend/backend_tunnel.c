@@ -84,7 +84,13 @@ backend_end_e backend_tunnel_run(backend_exchange_t *x)
     }
     if (rv == APR_SUCCESS) {
         tunnel->timeout = tunnel_timeout(x);
-        ap_proxy_tunnel_run(tunnel);
+        if (ap_proxy_tunnel_run(tunnel) == HTTP_GATEWAY_TIME_OUT) {
+            x->state.who = 's';
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2021)
+                          "%s: neither side of the tunnel (%s) said anything for %d seconds: "
+                          "closed. Raise timeout= of the backend for longer silences",
+                          x->member.url, x->upgrade, (int)apr_time_sec(tunnel->timeout));
+        }
     }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r, USHERLOGNO(2013)

@@ -53,7 +53,7 @@ static const char *set_tick(cmd_parms *cmd, void *dummy, const char *arg)
 
 static const char *set_members(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    conf_of(cmd->server)->members = atoi(arg);
+    conf_of(cmd->server)->members = (int)apr_atoi64(arg);
     return NULL;
 }
 
@@ -143,7 +143,7 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
         ap_rputs("smashed\n", r);
     }
     else if ((arg = arg_of(r, "members")) != NULL) {
-        ap_rprintf(r, "given=%d\n", ushertest_members(r->pool, atoi(arg)));
+        ap_rprintf(r, "given=%d\n", ushertest_members(r->pool, (int)apr_atoi64(arg)));
     }
     else if ((arg = arg_of(r, "member")) != NULL) {
         ushertest_member(r, shm, arg);
