@@ -86,6 +86,8 @@ static backend_end_e attempt_client_is_slow(backend_exchange_t *x, int over)
                   : "the client was too slow with the request's body";
     x->state.who = 'c';
     x->status = over ? HTTP_GATEWAY_TIME_OUT : HTTP_REQUEST_TIME_OUT;
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2022)
+                  "%s: it got %d, or sees that its answer is cut", x->why, x->status);
     return BACKEND_END_CLIENT;
 }
 
@@ -98,7 +100,7 @@ backend_end_e backend_attempt_timed_out(backend_exchange_t *x)
     }
     x->state.who = 's';
     if (over) {
-        x->why = "it took longer than the total time allowed";
+        x->why = "it took longer than UsherBackendTimeout total= allows";
     }
     else if (x->receiving != BACKEND_RECV_HEAD) {
         x->why = "the answer's body came to a halt";

@@ -28,7 +28,7 @@ static backend_end_e connect_failed(backend_exchange_t *x, int error)
     x->outcome = error == ETIMEDOUT ? USHER_OUTCOME_UNREACHABLE
                  : error == EAGAIN ? USHER_OUTCOME_LIMIT : USHER_OUTCOME_REFUSED;
     x->why = error == 0 ? backend_target_was_looked_up(x->target)
-                          ? "its name is not known" : "its name could not be looked up in time"
+                          ? "its name is not known (a typing mistake, /etc/hosts or the name server)" : "its name could not be looked up in time"
              : error == ETIMEDOUT ? "it did not answer the connect"
              : apr_psprintf(x->r->pool, "it could not be connected to: %s", strerror(error));
     return BACKEND_END_NO_LINK;

@@ -138,7 +138,10 @@ static backend_end_e relay_understand(backend_exchange_t *x, char *buf, apr_size
     left = x->answer.content_length - x->body_received;
     if (x->ends == BACKEND_ENDS_LENGTH && (apr_off_t)*len > left) {
         x->link_close = 1;
-        return relay_malformed(x, "more body than announced");
+        x->why = apr_psprintf(x->r->pool, "malformed answer: more body than its Content-Length "
+                              "of %" APR_OFF_T_FMT, (apr_off_t)x->answer.content_length);
+        x->state.who = 'P';
+        return BACKEND_END_MALFORMED;
     }
     x->body_received += (apr_off_t)*len;
     if (x->ends == BACKEND_ENDS_LENGTH && x->body_received == x->answer.content_length) {
