@@ -219,9 +219,10 @@ static void clusters_add(const proxy_balancer *b, server_rec *s, int is_main, ap
     /* The array's address is the key, and lies in the cluster. */
     apr_hash_set(clusters, &cluster->workers, sizeof(void *), cluster);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, USHERLOGNO(3004)
-                 "%s is a cluster of %d members, served by %s", cluster->name,
-                 cluster->workers->nelts,
-                 cluster->standin ? "mod_usher_backend" : "the stock modules");
+                 "%s is a cluster of %d members; its requests are carried by %s",
+                 cluster->name, cluster->workers->nelts,
+                 cluster->standin ? "mod_usher_backend, except where UsherBackend is Off"
+                                  : "the stock modules");
 }
 
 /* The main server's cluster, inherited by a virtual host that has a ProxyPass
