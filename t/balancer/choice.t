@@ -58,8 +58,8 @@ for my $mode (modes()) {
             if $name eq 'nobody';
         like row($httpd, $n), $expected, "$mode: $name";
     }
-    my $lines = grep { /USHER3004: balancer:\/\/app0 is a cluster of 3 members, served by (.*)/
-        && $1 eq ($mode eq 'stock' ? 'the stock modules' : 'mod_usher_backend') } $httpd->log->lines;
+    my $lines = grep { /USHER3004: balancer:\/\/app0 is a cluster of 3 members; its requests are carried by (.*)/
+        && $1 eq ($mode eq 'stock' ? 'the stock modules' : 'mod_usher_backend, except where UsherBackend is Off') } $httpd->log->lines;
     cmp_ok $lines, '>', 0, "$mode: the log says who serves";
     $httpd->finish("$mode: only the announced in the log");
 }

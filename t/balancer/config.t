@@ -74,7 +74,7 @@ for my $mode (modes()) {
         $httpd->log->expect(qr/USHER3001: balancer:\/\/app cannot be a cluster/);
         $httpd->conf(balancer_conf(cluster($A, $B, 'fcgi://127.0.0.1:9000 status=+D')));
         ok $httpd->graceful, 'httpd goes on';
-        ok $httpd->log->wait_for(qr/USHER3004: balancer:\/\/app is a cluster of 3 members, served by the stock modules/), 'without us in the middle';
+        ok $httpd->log->wait_for(qr/USHER3004: balancer:\/\/app is a cluster of 3 members; its requests are carried by the stock modules/), 'without us in the middle';
         like row($httpd, 4), qr/^(?:ab|ba)+$/, 'and answers';
         $httpd->conf(balancer_conf(cluster($A, $B, $C)));
         ok $httpd->graceful, 'mended';
@@ -91,7 +91,7 @@ for my $mode (modes()) {
         $httpd->log->tolerate(qr/USHER1002: mod_usher(?:test|_backend) needs/);
         $httpd->conf(balancer_conf(cluster($A, $B)), usher => [grep { $_ ne 'usher' } @all]);
         ok $httpd->graceful, 'httpd goes on';
-        ok $httpd->log->wait_for(qr/USHER3004: .* served by the stock modules/), 'with the stock modules';
+        ok $httpd->log->wait_for(qr/USHER3004: .* carried by the stock modules/), 'with the stock modules';
         like row($httpd, 12), qr/^[ab]+$/, 'and answers';
         $httpd->conf(balancer_conf(cluster($A, $B)), usher => \@all);
         ok $httpd->graceful, 'mended';
