@@ -243,7 +243,7 @@ subtest 'a name that is not known' => sub {
         is($answer->{status}, 503, "$method: 503");
         cmp_ok($answer->{took}, '<', 1.5, 'at once');
     }
-    ok($httpd->log->wait_for(qr/USHER2016: http:\/\/late\.test:\d+: its name is not known; the client got 503/, 2),
+    ok($httpd->log->wait_for(qr/USHER2016: http:\/\/late\.test:\d+: its name is not known \(.*\); the client got 503/, 2),
         'the log says why');
     $names->set('late.test' => ['127.0.0.1']);
     is(tells(get('/late/ok')), '200 complete ok', 'as soon as it is known it is served');
