@@ -22,6 +22,9 @@ AC_PREPROC_IFELSE([AC_LANG_SOURCE([[
 ]])], [usher_is_clang=yes])
 
 USHER_CFLAGS="-Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wshadow -Wundef -Wformat=2 -Wwrite-strings -Wno-missing-field-initializers -Wno-unused-parameter"
+# APR's rings (bucket brigades) subtract from null pointers, as offsetof() once did.
+AS_IF([test "$usher_is_clang" = yes],
+    [USHER_CFLAGS="$USHER_CFLAGS -Wno-unknown-warning-option -Wno-null-pointer-subtraction"])
 USHER_LDFLAGS=
 USHER_PRELOAD=
 FUZZ_CFLAGS=
