@@ -147,6 +147,20 @@ static inline const char *usher_picker_server(apr_pool_t *p, const server_rec *s
     return text;
 }
 
+/** Whether failonstatus= of a balancer lists a status. */
+static inline int usher_picker_lists_status(const proxy_balancer *balancer, int status)
+{
+    const apr_array_header_t *statuses = balancer->errstatuses; /* NULL: none */
+    int i;
+
+    for (i = 0; statuses && i < statuses->nelts; ++i) {
+        if (APR_ARRAY_IDX(statuses, i, int) == status) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /** What mod_usher_balancer registers. */
 typedef struct usher_picker_provider_t {
     unsigned int abi; /**< USHER_PICKER_ABI; stays the first field */

@@ -36,7 +36,6 @@ void backend_exchange_release(backend_exchange_t *x, int whole)
         backend_link_close(link);
         return;
     }
-    link->served++;
     /* The backend closes it then: be gone a second before. */
     link->leave_at = idle_max > 0 ? backend_now() + apr_time_from_sec(idle_max)
                                     - (idle_max > 1 ? APR_USEC_PER_SEC : APR_USEC_PER_SEC / 2)
@@ -431,8 +430,9 @@ static int exchange_loop(backend_exchange_t *x)
         if (next == NEXT_MEMBER) {
             rc = exchange_member_next(x);
             if (rc != OK) {
-                x->state.who = 'S';
-                x->state.phase = 'C';
+                /* No member is there, or the request itself is refused. */
+                x->state.who = rc == HTTP_SERVICE_UNAVAILABLE ? 'S' : 'P';
+                x->state.phase = rc == HTTP_SERVICE_UNAVAILABLE ? 'C' : 'R';
                 return rc == HTTP_SERVICE_UNAVAILABLE ? exchange_failed(x, end) : rc;
             }
             rc = exchange_prepare(x);

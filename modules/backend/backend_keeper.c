@@ -24,10 +24,9 @@ APLOG_USE_MODULE(usher_backend);
 #define LOOKUPS_MAX 8
 
 static apr_thread_mutex_t *mutex;
-static apr_thread_cond_t *wanted;  /* there is something to do, or it shall stop */
+static apr_thread_cond_t *wanted;  /* the keeper shall stop */
 static apr_thread_cond_t *ended;   /* a thread is over */
-static int awake;                  /* these four under the mutex */
-static int stopping;
+static int stopping;               /* these three under the mutex */
 static int keeping;                /* the keeper runs */
 static int lookups;                /* threads that look names up */
 static _Atomic int outlived;       /* the child did not wait for a lookup */
@@ -104,23 +103,14 @@ static void *keeper_main(void *data)
             backend_target_lookup_if_due(target);
         }
         apr_thread_mutex_lock(mutex);
-        if (!stopping && !awake) {
+        if (!stopping) {
             apr_thread_cond_timedwait(wanted, mutex, KEEPER_INTERVAL);
         }
-        awake = 0;
         stop = stopping;
         apr_thread_mutex_unlock(mutex);
     } while (!stop);
     keeper_ended(&keeping);
     return NULL;
-}
-
-void backend_keeper_wake(void)
-{
-    apr_thread_mutex_lock(mutex);
-    awake = 1;
-    apr_thread_cond_signal(wanted);
-    apr_thread_mutex_unlock(mutex);
 }
 
 void backend_keeper_outlived(void)
@@ -150,7 +140,7 @@ void backend_keeper_child_init(apr_pool_t *pchild, server_rec *s)
 {
     int error;
 
-    awake = stopping = lookups = 0;
+    stopping = lookups = 0;
     keeping = 1;
     apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     apr_thread_cond_create(&wanted, pchild);

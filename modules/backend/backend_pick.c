@@ -252,15 +252,8 @@ static int pick_next(usher_picker_t *picker, request_rec *r, usher_member_t *mem
 static int pick_is_failure(usher_picker_t *picker, request_rec *r, int status)
 {
     const pick_t *pick = picker->data;
-    const apr_array_header_t *statuses = pick->balancer ? pick->balancer->errstatuses : NULL;
-    int i;
 
-    for (i = 0; statuses && i < statuses->nelts; ++i) {
-        if (APR_ARRAY_IDX(statuses, i, int) == status) {
-            return 1;
-        }
-    }
-    return 0;
+    return pick->balancer && usher_picker_lists_status(pick->balancer, status);
 }
 
 /* Whether so few others rest that this one may, too. */

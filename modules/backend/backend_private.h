@@ -140,7 +140,6 @@ struct backend_target_t {
     backend_address_t addresses[BACKEND_ADDRESSES_MAX];
     int addresses_len;
     apr_time_t looked_up_at;  /**< boot clock; 0: never */
-    unsigned int lookups;     /**< how many are over */
     unsigned int wanted;      /**< counts who wants one; and how many of them */
     unsigned int served;      /**< have got it */
     int looking_up;           /**< a thread does it just now */
@@ -207,7 +206,6 @@ struct backend_link_t {
     backend_target_t *target;
     backend_address_t address; /**< where it goes; len 0 for a unix socket */
     apr_port_t local_port;     /**< 0 for a unix socket */
-    unsigned int served;       /**< answers that came over it; 0: it is fresh */
     apr_time_t idle_since;     /**< boot clock */
     apr_time_t leave_at;       /**< boot clock: not to be used from then on; 0: never */
     backend_link_t *next;      /**< in the target's list of idle ones */
@@ -272,9 +270,6 @@ void backend_link_sweep(backend_target_t *target);
 
 /** Start the thread that closes idle links. */
 void backend_keeper_child_init(apr_pool_t *pchild, server_rec *s);
-
-/** Have it look at the targets now. Any thread. */
-void backend_keeper_wake(void);
 
 /** Look a target's name up in a thread of its own: backend_target_lookup().
  * @return 0: too many names are looked up just now, or the child ends */

@@ -199,7 +199,6 @@ static void target_keep(backend_target_t *target, backend_address_t *list, int n
         target->addresses_len = n;
     }
     target->looked_up_at = backend_now();
-    target->lookups++;
 }
 
 /* Returns 1 when getaddrinfo() has found something. */

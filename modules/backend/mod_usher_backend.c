@@ -26,7 +26,14 @@ static int backend_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t 
 {
     cluster = ap_lookup_provider(USHER_PICKER_GROUP, USHER_PICKER_NAME, USHER_PICKER_VERSION);
     if (cluster && cluster->abi != USHER_PICKER_ABI) {
-        cluster = NULL; /* the core's own check tells that releases are mixed */
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(2023)
+                     "mod_usher_balancer is of another release than mod_usher_backend (ABI %u, "
+                     "not %d): install all modules of one Usher release, then stop and start "
+                     "httpd", cluster->abi, USHER_PICKER_ABI);
+        cluster = NULL;
+        if (usher_conf_may_refuse()) {
+            return !OK;
+        }
     }
     return usher_core_lookup(&core, "mod_usher_backend", s);
 }

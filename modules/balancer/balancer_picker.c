@@ -166,25 +166,13 @@ typedef enum {
     PICKER_NO_LINK /* the same, and no request can do for it */
 } picker_verdict_e;
 
-static int picker_is_listed(const proxy_balancer *b, int status)
-{
-    int i;
-
-    for (i = 0; b->errstatuses && i < b->errstatuses->nelts; ++i) {
-        if (APR_ARRAY_IDX(b->errstatuses, i, int) == status) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static picker_verdict_e picker_judge(const proxy_balancer *b, usher_outcome_e outcome, int status,
                                      const char **why)
 {
     switch (outcome) {
     case USHER_OUTCOME_OK:
         *why = "its answer's status is in failonstatus";
-        return picker_is_listed(b, status) ? PICKER_SOFT : PICKER_GOOD;
+        return usher_picker_lists_status(b, status) ? PICKER_SOFT : PICKER_GOOD;
     case USHER_OUTCOME_REFUSED:
         *why = "it refused a connection";
         return PICKER_NO_LINK;
@@ -266,7 +254,7 @@ static void picker_answered(usher_picker_t *picker, request_rec *r, const usher_
     balancer_request_t *request = picker->data;
     picker_attempt_t *attempt = given->data;
 
-    if (!picker_is_listed(request->balancer, status)
+    if (!usher_picker_lists_status(request->balancer, status)
         && picker_is_judged(&request->members->list[attempt->index], attempt)) {
         picker_good(request, r, attempt);
     }
@@ -322,7 +310,7 @@ static int picker_is_failure(usher_picker_t *picker, request_rec *r, int status)
 {
     const balancer_request_t *request = picker->data;
 
-    return picker_is_listed(request->balancer, status);
+    return usher_picker_lists_status(request->balancer, status);
 }
 
 void balancer_picker_init(balancer_request_t *request)

@@ -23,6 +23,10 @@ ProxyPass /path/ @{[ $b->url('/some/path/') ]}
     BalancerMember @{[ $b->url ]} retry=0 lbset=1
 </Proxy>
 ProxyPass /two/ balancer://two/
+ProxyPass /doc/ @{[ $a->url('/') ]}
+<Location /doc/>
+    ErrorDocument 502 /one/page
+</Location>
 EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 $httpd->log->tolerate(qr/USHER2\d\d\d/);
@@ -129,6 +133,17 @@ subtest 'who ended it and when' => sub {
     like($line->{attempts}, qr{^\Q$url_b\E[^=]*=refused/$time/-/-/-$}, 'no time');
     like($line->{times}, qr{^$time/-/-/-/$number$}, 'but the total');
     $b->start;
+};
+
+subtest 'an error page from a backend' => sub {
+    $a->on('/lost', cut);
+    $a->on('/page', http_answer(200, [], 'a page of regret'));
+    my $answer = ask($httpd, GET => '/doc/lost', ['X-Id' => 'doc']);
+    # With the page's own status, as with mod_proxy_http without ProxyErrorOverride.
+    is("$answer->{status} $answer->{body}", '200 a page of regret', 'the client gets it');
+    my $line = logged($httpd, 'doc');
+    is($line->{state}, 'SH', 'the log has what became of the request');
+    like($line->{attempts}, qr{^\Q$url_a\E=cut/}, 'not of the page');
 };
 
 subtest 'what is not proxied' => sub {
