@@ -98,18 +98,7 @@ subtest 'what is missing is said' => sub {
 
 # ---- what they do, by default and merged
 
-my $pair = sub {
-    my ($name, $more) = @_;
-
-    return <<"EOT";
-<Proxy balancer://$name>
-    BalancerMember @{[ $a->url ]} retry=0
-    BalancerMember @{[ $b->url ]} retry=0 lbset=1
-    $more
-</Proxy>
-ProxyPass /$name/ balancer://$name/
-EOT
-};
+my $pair = sub { return pair_conf($a, $b, @_) };
 my $sound = http_answer(200, [Connection => 'close'], 'sound');
 
 sub reset_members {

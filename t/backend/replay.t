@@ -12,18 +12,7 @@ use Usher::Pattern;
 use Usher::Wait;
 
 my ($a, $b) = map { Usher::Backend->new } 1, 2;
-my $pair = sub {
-    my ($name, $more) = @_;
-
-    return <<"EOT";
-<Proxy balancer://$name>
-    BalancerMember @{[ $a->url ]} retry=0
-    BalancerMember @{[ $b->url ]} retry=0 lbset=1
-    $more
-</Proxy>
-ProxyPass /$name/ balancer://$name/
-EOT
-};
+my $pair = sub { return pair_conf($a, $b, @_) };
 my $free = 'UsherBackendRest Off';
 my $httpd = backend_httpd(<<"EOT", modules => [qw(setenvif headers)]);
 UsherReplayBudget percent=100 least=1000

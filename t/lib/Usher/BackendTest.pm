@@ -10,7 +10,7 @@ use Usher::Client ();
 use Usher::Httpd ();
 use Usher::Wait;
 
-our @EXPORT = qw(backend_httpd stock_httpd one_child ask logged tells);
+our @EXPORT = qw(backend_httpd stock_httpd one_child pair_conf ask logged tells);
 
 my @modules = qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests log_config);
 
@@ -56,6 +56,21 @@ sub stock_httpd {
 
     return Usher::Httpd->new(usher => [], modules => [@modules, 'proxy_http', @$more],
         conf => one_child() . "ProxyTimeout 1\nTimeout 3\n" . $conf, %opt);
+}
+
+# A balancer of two that serves /name/: the second backend has a turn when the
+# first one was tried. $more: lines for its section.
+sub pair_conf {
+    my ($first, $second, $name, $more) = @_;
+
+    return <<"EOT";
+<Proxy balancer://$name>
+    BalancerMember @{[ $first->url ]} retry=0
+    BalancerMember @{[ $second->url ]} retry=0 lbset=1
+    $more
+</Proxy>
+ProxyPass /$name/ balancer://$name/
+EOT
 }
 
 # ask($httpd, GET => '/path', [headers], body, %options of request()): the
