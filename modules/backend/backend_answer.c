@@ -268,8 +268,7 @@ backend_end_e backend_answer_final(backend_exchange_t *x)
         return answer_upgrade(x, upgrade);
     }
     if (upgrade && ap_proxy_worker_can_upgrade(r->pool, x->member.worker, upgrade,
-                                               ap_cstr_casecmp(x->uri.scheme, "ws") == 0
-                                                   ? "WebSocket" : NULL)) {
+                                               x->scheme->upgrade)) {
         apr_table_setn(r->headers_out, "Connection", "Upgrade");
         apr_table_setn(r->headers_out, "Upgrade", upgrade);
     }

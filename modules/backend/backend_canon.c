@@ -1,5 +1,5 @@
-/* The URL as it may be sent: our own canon handler, for when mod_proxy_http is
- * not loaded, and the same as its. A path that was decoded is encoded again; a
+/* The URL as it may be sent: our own canon handler, for when mod_proxy_http
+ * and its like are not loaded, and the same as theirs. A path that was decoded is encoded again; a
  * control character or blank must never reach a backend, where it would end
  * the request line. */
 #include "backend_private.h"
@@ -33,23 +33,17 @@ static const char *canon_path(request_rec *r, char *path, const char **query)
 
 int backend_canon(request_rec *r, char *url)
 {
-    const char *scheme, *error, *path, *query, *port_text = "";
-    apr_port_t port = DEFAULT_HTTP_PORT;
+    const char *error, *path, *query, *port_text = "", *colon = ap_strchr_c(url, ':');
+    const backend_scheme_t *scheme =
+        colon ? backend_scheme_named(url, (apr_size_t)(colon - url)) : NULL;
+    apr_port_t port;
     char *host, *rest;
 
-    if (!ap_cstr_casecmpn(url, "http:", 5)) {
-        scheme = "http";
-    }
-    else if (!ap_cstr_casecmpn(url, "ws:", 3)) {
-        scheme = "ws";
-    }
-    else {
+    if (!scheme || !backend_conf_is_on(r)) {
         return DECLINED;
     }
-    if (!backend_conf_is_on(r)) {
-        return DECLINED;
-    }
-    rest = url + strlen(scheme) + 1;
+    port = scheme->port;
+    rest = url + strlen(scheme->name) + 1;
     error = ap_proxy_canon_netloc(r->pool, &rest, NULL, NULL, &host, &port);
     if (error) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2001)
@@ -68,13 +62,13 @@ int backend_canon(request_rec *r, char *url)
                       "have it encoded");
         return HTTP_FORBIDDEN;
     }
-    if (port != DEFAULT_HTTP_PORT) {
+    if (port != scheme->port) {
         port_text = apr_psprintf(r->pool, ":%d", port);
     }
     if (ap_strchr_c(host, ':')) {
         host = apr_pstrcat(r->pool, "[", host, "]", NULL); /* IPv6 */
     }
-    r->filename = apr_pstrcat(r->pool, "proxy:", scheme, "://", host, port_text, "/", path,
+    r->filename = apr_pstrcat(r->pool, "proxy:", scheme->name, "://", host, port_text, "/", path,
                               query ? "?" : "", query, NULL);
     return OK;
 }

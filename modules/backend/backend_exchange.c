@@ -391,12 +391,16 @@ static int exchange_prepare(backend_exchange_t *x)
     request_rec *r = x->r;
     proxy_worker *worker = x->member.worker;
     const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
-    int is_ws = !ap_cstr_casecmpn(x->member.url, "ws:", 3);
     int rc = OK;
 
-    x->upgrade = upgrade && !x->force_1_0 && (is_ws || *worker->s->upgrade)
-                 && ap_proxy_worker_can_upgrade(r->pool, worker, upgrade,
-                                                is_ws ? "WebSocket" : NULL) ? upgrade : NULL;
+    x->scheme = backend_scheme_of(x->member.url);
+    if (!x->scheme) {
+        return HTTP_BAD_GATEWAY; /* pickers hand out none of these */
+    }
+    x->upgrade = upgrade && !x->force_1_0 && !x->scheme->ajp
+                 && (x->scheme->upgrade || *worker->s->upgrade)
+                 && ap_proxy_worker_can_upgrade(r->pool, worker, upgrade, x->scheme->upgrade)
+                     ? upgrade : NULL;
     if (!x->body.bb) {
         rc = backend_body_begin(x);
         if (rc == OK && x->body.withheld) {

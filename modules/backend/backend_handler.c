@@ -34,11 +34,6 @@ int backend_handler_pre_request(proxy_worker **worker, proxy_balancer **balancer
     return DECLINED;
 }
 
-static int handler_serves(const char *url)
-{
-    return !ap_cstr_casecmpn(url, "http://", 7) || !ap_cstr_casecmpn(url, "ws://", 5);
-}
-
 /* Whether the balancer has a member that only another handler can serve. */
 static int handler_is_mixed(const proxy_balancer *balancer)
 {
@@ -48,8 +43,7 @@ static int handler_is_mixed(const proxy_balancer *balancer)
         const proxy_worker *worker = APR_ARRAY_IDX(balancer->workers, i, const proxy_worker *);
 
         if (worker && worker->s /* else balancer-manager is just making it */
-            && ap_cstr_casecmp(worker->s->scheme, "http") != 0
-            && ap_cstr_casecmp(worker->s->scheme, "ws") != 0) {
+            && !backend_scheme_named(worker->s->scheme, strlen(worker->s->scheme))) {
             return 1;
         }
     }
@@ -80,7 +74,7 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
         return DECLINED;
     }
     picker = cluster ? cluster->find(r, worker) : NULL;
-    if (!picker && !handler_serves(url)) {
+    if (!picker && !backend_scheme_of(url)) {
         return DECLINED;
     }
     record = handler_record(r);

@@ -58,7 +58,7 @@ static int head_uri(backend_exchange_t *x, char **path)
         return HTTP_BAD_REQUEST;
     }
     if (!x->uri.port) {
-        x->uri.port = DEFAULT_HTTP_PORT; /* of http and ws */
+        x->uri.port = x->scheme->port;
     }
     /* A proxy on the way needs to know where to. */
     *path = x->remote_host ? apr_pstrdup(r->pool, x->member.url)

@@ -82,8 +82,7 @@ static int pick_rank(const proxy_worker *worker)
     }
     status = worker->s->status;
     if (pick_is_off(worker) || status & PROXY_WORKER_DRAIN
-        || (ap_cstr_casecmp(worker->s->scheme, "http") != 0
-            && ap_cstr_casecmp(worker->s->scheme, "ws") != 0)) {
+        || !backend_scheme_named(worker->s->scheme, strlen(worker->s->scheme))) {
         return -1;
     }
     return (status & PROXY_WORKER_IN_ERROR ? RANK_IN_ERROR : 0)

@@ -3,6 +3,7 @@
  * @brief What the files of mod_usher_backend know of each other.
  *
  * backend_conf.c      directives
+ * backend_scheme.c    http, https, ws, wss, ajp
  * backend_canon.c     the URL as it may be sent
  * backend_handler.c   mod_proxy's hooks: which requests are ours
  * backend_pick.c      the picker for plain workers and stock balancers
@@ -18,6 +19,7 @@
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
  * backend_link.c      a connection to a backend
+ * backend_tls.c       TLS on it, by mod_ssl
  * backend_target.c    a backend server in this child: addresses, idle links
  * backend_keeper.c    the thread that looks after the targets
  * backend_record.c    the registry's records of balancers and workers
@@ -95,9 +97,27 @@ void backend_conf_picker(const backend_conf_t *conf, usher_picker_t *picker);
 /** Whether Usher serves this request (UsherBackend). */
 int backend_conf_is_on(request_rec *r);
 
+/* backend_scheme.c */
+
+/** What a URL's scheme means. */
+typedef struct backend_scheme_t {
+    const char *name;
+    apr_port_t port;           /**< where the URL has none */
+    const char *upgrade;       /**< the protocol that is always switched to when a
+                                * client asks for it; NULL: as upgrade= says */
+    unsigned int tls : 1;
+    unsigned int ajp : 1;      /**< else HTTP/1 */
+} backend_scheme_t;
+
+/** The scheme of a URL that has "://". @return NULL: not served here */
+const backend_scheme_t *backend_scheme_of(const char *url);
+
+/** The scheme of this name. @return NULL: not served here */
+const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len);
+
 /* backend_canon.c */
 
-/** mod_proxy's canon_handler for http: and ws: URLs. */
+/** mod_proxy's canon_handler for the schemes that are served here. */
 int backend_canon(request_rec *r, char *url);
 
 /* backend_target.c: a backend server, as this child knows it */
@@ -113,6 +133,7 @@ typedef struct backend_address_t {
 
 typedef struct backend_target_t backend_target_t;
 typedef struct backend_link_t backend_link_t;
+typedef struct backend_tls_t backend_tls_t;
 
 /**
  * Where a link goes. Lives as long as the child, but for a transient one.
@@ -127,6 +148,7 @@ struct backend_target_t {
     const char *uds_path;     /**< NULL: TCP */
     apr_port_t port;
     int transient;            /**< one request's own: nothing is kept */
+    int tls;                  /**< its links speak TLS */
     int literal;              /**< an address, not a name: never looked up again */
     int idle_max;             /**< links kept at most */
     int links_max;            /**< links at most, in this child; 0: any number */
@@ -204,6 +226,7 @@ void backend_target_lookup(backend_target_t *target);
 struct backend_link_t {
     int fd;
     backend_target_t *target;
+    backend_tls_t *tls;        /**< NULL: none, or not begun */
     backend_address_t address; /**< where it goes; len 0 for a unix socket */
     apr_port_t local_port;     /**< 0 for a unix socket */
     apr_time_t idle_since;     /**< boot clock */
@@ -405,6 +428,7 @@ typedef struct backend_exchange_t {
 
     /* The attempt */
     apr_uri_t uri;            /**< of this member */
+    const backend_scheme_t *scheme; /**< its scheme */
     backend_target_t *target;
     backend_link_t *link;
     unsigned int fresh_only : 1; /**< no kept link for the next attempt */
@@ -683,7 +707,7 @@ void backend_note_pre_config(apr_pool_t *pconf);
 int backend_handler_pre_request(proxy_worker **worker, proxy_balancer **balancer,
                                 request_rec *r, proxy_server_conf *conf, char **url);
 
-/** mod_proxy's scheme_handler hook for http, ws, and clusters. */
+/** mod_proxy's scheme_handler hook for our schemes, and clusters. */
 int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                            char *url, const char *proxyhost, apr_port_t proxyport);
 

@@ -7,49 +7,29 @@ APLOG_USE_MODULE(usher_balancer);
 
 const usher_core_t *balancer_core;
 
-/* Why mod_usher_backend (with backend) or the stock modules do not serve such a
- * member; "" where they do; NULL: it is no kind of member for a cluster. */
-static const char *check_handler_of(const char *scheme, int backend)
+int balancer_check_is_served(const char *scheme)
 {
-    static const char *const served[] = { "http", "ws", NULL };
-    static const char *const stock[] = { "https", "wss", "ajp", NULL };
+    static const char *const served[] = { "http", "https", "ws", "wss", "ajp", NULL };
     int i;
 
     for (i = 0; served[i]; ++i) {
         if (!ap_cstr_casecmp(scheme, served[i])) {
-            return "";
+            return 1;
         }
     }
-    for (i = 0; stock[i]; ++i) {
-        if (!ap_cstr_casecmp(scheme, stock[i])) {
-            return backend ? "not yet served by mod_usher_backend" : "";
-        }
-    }
-    return NULL;
+    return 0;
 }
 
-int balancer_check_is_served(const char *scheme)
-{
-    const char *handler = check_handler_of(scheme, 1);
-
-    return handler && !*handler;
-}
-
-static const char *check_members(const proxy_balancer *b, int backend, apr_pool_t *p)
+static const char *check_members(const proxy_balancer *b, apr_pool_t *p)
 {
     int i;
 
     for (i = 0; i < b->workers->nelts; ++i) {
         const proxy_worker *worker = APR_ARRAY_IDX(b->workers, i, proxy_worker *);
-        const char *handler = check_handler_of(worker->s->scheme, backend);
 
-        if (!handler) {
+        if (!balancer_check_is_served(worker->s->scheme)) {
             return apr_psprintf(p, "its member %s is no http, https, ws, wss or ajp server: "
                                 "give this balancer another lbmethod", worker->s->name_ex);
-        }
-        if (*handler) {
-            return apr_psprintf(p, "its member %s is %s: give this balancer another lbmethod, "
-                                "or the member an http URL", worker->s->name_ex, handler);
         }
     }
     return NULL;
@@ -91,7 +71,7 @@ static const char *check_remotes(const proxy_balancer *b, server_rec *s, apr_poo
 const char *balancer_check_why_not(const proxy_balancer *b, server_rec *s, apr_pool_t *p)
 {
     int backend = ap_find_linked_module(BALANCER_BACKEND) != NULL;
-    const char *why = check_members(b, backend, p);
+    const char *why = check_members(b, p);
 
     if (!backend && !ap_find_linked_module(BALANCER_STOCK)) {
         return "no module carries its requests: load mod_usher_backend, or mod_proxy_balancer "
