@@ -12,12 +12,7 @@
 
 #include <apr.h>
 
-/** What a parser makes of the bytes so far. */
-typedef enum {
-    USHER_PARSE_DONE, /**< whole; the rest of the buffer is not looked at */
-    USHER_PARSE_MORE, /**< fine so far; call again with more bytes */
-    USHER_PARSE_BAD   /**< can become nothing valid, whatever follows */
-} usher_parse_e;
+#include "usher_parse.h"
 
 /**
  * What to do with a header line that has no colon (ProxyBadHeader). A folded
