@@ -1,6 +1,8 @@
 /* The head of the answer, as the client gets it: what mod_proxy promises of it
  * (ProxyPassReverse, Via, ProxyErrorOverride), what concerns only the link
  * removed, and how its body ends (RFC 9112, 6.3). */
+#include <stdlib.h>
+
 #include <apr_date.h>
 
 #include "backend_private.h"
@@ -63,21 +65,17 @@ static int answer_add(void *table, const char *name, const char *value)
 }
 
 /* All fields into r->headers_out; cookies that httpd's modules have set stay.
- * The head is copied once, and its names and values are ended in place. */
+ * The head is copied once; names and values lie in the copy. */
 static void answer_fields(backend_exchange_t *x)
 {
     request_rec *r = x->r;
     apr_size_t at = x->answer.fields_at;
     apr_table_t *fields = apr_table_make(r->pool, (int)x->answer.fields + 4);
-    char *head = apr_pmemdup(r->pool, x->in, x->answer.len), *name, *value;
-    usher_http1_field_t field;
+    char *head = apr_pmemdup(r->pool, x->in, x->answer.len);
+    const char *name, *value;
 
     apr_table_do(answer_add, fields, x->headers_out, "Set-Cookie", NULL);
-    while (usher_http1_next_field(x->in, x->answer.len, &at, &field)) {
-        name = head + (field.name - x->in);
-        value = head + (field.value - x->in);
-        name[field.name_len] = '\0';
-        value[field.value_len] = '\0';
+    while (x->protocol->next_field(x, head, &at, &name, &value)) {
         apr_table_addn(fields, name, answer_value(x, name, value));
     }
     /* Said more than once it is the same each time, or it was malformed. */
@@ -119,7 +117,7 @@ static void answer_clear_hop_by_hop(request_rec *r)
     }
 }
 
-static void answer_via(backend_exchange_t *x)
+void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields)
 {
     request_rec *r = x->r;
     const char *name = ap_get_server_name(r), *comment = "";
@@ -137,16 +135,31 @@ static void answer_via(backend_exchange_t *x)
     if (x->sconf->viaopt == via_full) {
         comment = apr_psprintf(r->pool, " (%s)", AP_SERVER_BASEVERSION);
     }
-    apr_table_addn(r->headers_out, "Via",
+    apr_table_addn(fields, "Via",
                    apr_psprintf(r->pool, "%d.%d %s%s%s", HTTP_VERSION_MAJOR(r->proto_num),
                                 HTTP_VERSION_MINOR(r->proto_num), name, port, comment));
+}
+
+/* Tomcat says "200" for a reason. */
+static int answer_has_reason(const backend_exchange_t *x)
+{
+    return !x->scheme->ajp
+           || (x->answer.reason_len && atoi(x->answer.reason) != x->answer.status);
 }
 
 /* "200 OK" */
 static const char *answer_status_line(const backend_exchange_t *x)
 {
-    char *line = apr_palloc(x->r->pool, x->answer.reason_len + 5);
+    char *line;
 
+    if (!answer_has_reason(x)) {
+        const char *known = ap_get_status_line(x->answer.status);
+
+        if (atoi(known) == x->answer.status) {
+            return known;
+        }
+    }
+    line = apr_palloc(x->r->pool, x->answer.reason_len + 5);
     line[0] = (char)('0' + x->answer.status / 100);
     line[1] = (char)('0' + x->answer.status / 10 % 10);
     line[2] = (char)('0' + x->answer.status % 10);
@@ -178,11 +191,12 @@ static int answer_has_no_body(const backend_exchange_t *x)
 
 static void answer_find_end(backend_exchange_t *x)
 {
-    if (answer_has_no_body(x)) {
+    if (x->scheme->ajp) {
+        x->ends = BACKEND_ENDS_PACKET; /* whatever else is said */
+        x->bodyless = answer_has_no_body(x);
+    }
+    else if (answer_has_no_body(x)) {
         x->ends = BACKEND_ENDS_NOW;
-        if (x->answer.status == HTTP_NO_CONTENT) {
-            apr_table_unset(x->r->headers_out, "Content-Length");
-        }
         if (x->r->header_only && strcmp(x->r->method, "HEAD") != 0) {
             x->link_close = 1; /* a body comes that nobody wants */
         }
@@ -195,6 +209,9 @@ static void answer_find_end(backend_exchange_t *x)
     }
     else {
         x->ends = BACKEND_ENDS_CLOSE;
+    }
+    if (x->answer.status == HTTP_NO_CONTENT) {
+        apr_table_unset(x->r->headers_out, "Content-Length");
     }
     if (x->answer.close || x->ends == BACKEND_ENDS_CLOSE) {
         x->link_close = 1;
@@ -210,7 +227,7 @@ static void answer_check_rest(backend_exchange_t *x)
 }
 
 /* httpd's own page takes its place (ProxyErrorOverride). */
-static backend_end_e answer_override(backend_exchange_t *x)
+static void answer_override(backend_exchange_t *x)
 {
     request_rec *r = x->r;
     const char *challenge = apr_table_get(r->headers_out, "WWW-Authenticate");
@@ -221,7 +238,7 @@ static backend_end_e answer_override(backend_exchange_t *x)
     r->status = HTTP_OK; /* else ErrorDocument believes in a second error */
     r->status_line = NULL;
     apr_table_setn(r->notes, "proxy-error-override", "1");
-    return BACKEND_END_OVERRIDE;
+    x->dropping = 1;
 }
 
 static backend_end_e answer_upgrade(backend_exchange_t *x, const char *upgrade)
@@ -263,7 +280,7 @@ backend_end_e backend_answer_final(backend_exchange_t *x)
     if (type) {
         ap_set_content_type(r, type);
     }
-    answer_via(x);
+    backend_answer_via(x, r->headers_out);
     if (status == HTTP_SWITCHING_PROTOCOLS) {
         return answer_upgrade(x, upgrade);
     }
@@ -279,9 +296,11 @@ backend_end_e backend_answer_final(backend_exchange_t *x)
         return BACKEND_END_UNWANTED;
     }
     if (ap_proxy_should_override(x->dconf, status)) {
-        return answer_override(x);
+        answer_override(x);
     }
-    answer_keep_error(x);
+    else {
+        answer_keep_error(x);
+    }
     if (x->ends == BACKEND_ENDS_NOW) {
         x->receiving = BACKEND_RECV_DONE;
     }

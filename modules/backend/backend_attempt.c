@@ -14,6 +14,10 @@ APLOG_USE_MODULE(usher_backend);
 /* How long a backend that was not asked with ping= may take for its 100
  * Continue, before the body is sent without (RFC 9110, 10.1.1). */
 #define CONTINUE_WAIT APR_USEC_PER_SEC
+/* The same for the CPONG of a connection that was idle. */
+#define PONG_WAIT APR_USEC_PER_SEC
+/* How long an answer's body is waited for that nobody gets. */
+#define DROP_WAIT APR_USEC_PER_SEC
 
 /* Times */
 
@@ -23,6 +27,18 @@ apr_interval_time_t backend_attempt_io_max(const backend_exchange_t *x)
 
     return worker->s->timeout_set ? worker->s->timeout
            : x->sconf->timeout_set ? x->sconf->timeout : x->r->server->timeout;
+}
+
+static apr_interval_time_t attempt_ping_max(const backend_exchange_t *x)
+{
+    const proxy_worker *worker = x->member.worker;
+    apr_interval_time_t connect_max;
+
+    if (worker->s->ping_timeout_set && worker->s->ping_timeout > 0) {
+        return worker->s->ping_timeout;
+    }
+    connect_max = backend_connect_max(x);
+    return connect_max < PONG_WAIT ? connect_max : PONG_WAIT;
 }
 
 /* When the present phase is over. */
@@ -36,6 +52,9 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
     if (x->client_at) {
         return x->client_at + x->r->server->timeout;
     }
+    if (x->dropping) {
+        return from + DROP_WAIT;
+    }
     if (x->receiving != BACKEND_RECV_HEAD) {
         max = conf->between_max;
     }
@@ -43,7 +62,10 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
         return from + (worker->s->ping_timeout_set && worker->s->ping_timeout > 0
                            ? worker->s->ping_timeout : CONTINUE_WAIT);
     }
-    else if (x->sending < BACKEND_SEND_DONE) {
+    else if (x->sending == BACKEND_SEND_AWAIT_PONG) {
+        return from + attempt_ping_max(x);
+    }
+    else if (x->sending < BACKEND_SEND_DONE && x->sending != BACKEND_SEND_AWAIT_ASK) {
         max = conf->send_max;
     }
     else {
@@ -95,6 +117,9 @@ backend_end_e backend_attempt_timed_out(backend_exchange_t *x)
 {
     int over = attempt_is_over(x);
 
+    if (x->dropping) {
+        return BACKEND_END_OVERRIDE;
+    }
     if (attempt_waits_for_client(x)) {
         return attempt_client_is_slow(x, over);
     }
@@ -115,9 +140,13 @@ backend_end_e backend_attempt_timed_out(backend_exchange_t *x)
         x->why = "no 100 Continue within ping=";
         return BACKEND_END_WITHHELD;
     }
+    else if (x->sending == BACKEND_SEND_AWAIT_PONG) {
+        x->why = "no CPONG in time";
+        return BACKEND_END_WITHHELD;
+    }
     else {
-        x->why = x->sending < BACKEND_SEND_DONE ? "it did not read the request in time"
-                                                : "it did not answer in time";
+        x->why = x->sending < BACKEND_SEND_DONE && x->sending != BACKEND_SEND_AWAIT_ASK
+                     ? "it did not read the request in time" : "it did not answer in time";
     }
     return BACKEND_END_TIMEOUT;
 }
@@ -193,7 +222,9 @@ static void attempt_begin(backend_exchange_t *x)
     x->out_len = x->out_at = 0;
     x->out_buckets = 0;
     x->body_at = 0;
-    x->last_chunk = x->something_sent = x->readable = 0;
+    x->body_ended = x->something_sent = x->readable = 0;
+    x->pinged = 0;
+    x->asked = x->packet_left = 0;
     x->sending = BACKEND_SEND_HEAD;
     x->receiving = BACKEND_RECV_HEAD;
     x->in_len = 0;
@@ -201,6 +232,7 @@ static void attempt_begin(backend_exchange_t *x)
     memset(&x->answer, 0, sizeof(x->answer));
     memset(&x->chunks, 0, sizeof(x->chunks));
     x->body_received = 0;
+    x->in_fresh = x->bodyless = x->dropping = 0;
     x->connected_at = x->sent_at = x->first_at = x->progress_at = x->client_at = 0;
     x->began_at = backend_now();
     x->r->content_type = x->content_type_before;

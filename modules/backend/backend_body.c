@@ -278,8 +278,9 @@ static int body_is_withheld(const backend_exchange_t *x)
 {
     const proxy_worker *worker = x->member.worker;
 
-    return !x->force_1_0 && ((x->r->expecting_100 && x->dconf->forward_100_continue)
-                             || PROXY_SHOULD_PING_100_CONTINUE(worker, x->r));
+    return !x->force_1_0 && !x->scheme->ajp
+           && ((x->r->expecting_100 && x->dconf->forward_100_continue)
+               || PROXY_SHOULD_PING_100_CONTINUE(worker, x->r));
 }
 
 /* ap_request_has_body() knows of none with HEAD; it goes on all the same. */
@@ -331,11 +332,13 @@ int backend_body_begin(backend_exchange_t *x)
 
 /* Sending */
 
-static backend_body_e body_from_file(backend_exchange_t *x, backend_pieces_t *pieces)
+static backend_body_e body_from_file(backend_exchange_t *x, apr_size_t max,
+                                     backend_pieces_t *pieces)
 {
     backend_body_t *body = &x->body;
     apr_off_t at = x->body_at - (apr_off_t)body->mem_len;
-    apr_off_t n = body->file_len - at < PIECE ? body->file_len - at : PIECE;
+    apr_off_t most = max < PIECE ? (apr_off_t)max : PIECE;
+    apr_off_t n = body->file_len - at < most ? body->file_len - at : most;
     ssize_t got;
 
     if (!x->file_buf) {
@@ -351,20 +354,26 @@ static backend_body_e body_from_file(backend_exchange_t *x, backend_pieces_t *pi
 }
 
 /* What was read and is not held: as many buckets as there is room for. */
-static backend_body_e body_from_buckets(backend_exchange_t *x, backend_pieces_t *pieces)
+static backend_body_e body_from_buckets(backend_exchange_t *x, apr_size_t max,
+                                        backend_pieces_t *pieces)
 {
     apr_bucket_brigade *bb = x->body.bb;
     const char *data;
     apr_bucket *e;
 
-    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && x->out_buckets < BACKEND_PIECES_MAX;
-         e = APR_BUCKET_NEXT(e)) {
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && max
+         && x->out_buckets < BACKEND_PIECES_MAX; e = APR_BUCKET_NEXT(e)) {
         struct iovec *iov = &pieces->iov[x->out_buckets];
 
         if (apr_bucket_read(e, &data, &iov->iov_len, APR_BLOCK_READ) != APR_SUCCESS) {
             return BACKEND_BODY_FAILED;
         }
+        if (iov->iov_len > max) {
+            apr_bucket_split(e, max); /* of those that lie in memory: cannot fail */
+            iov->iov_len = max;
+        }
         iov->iov_base = (char *)data;
+        max -= iov->iov_len;
         x->out_buckets++;
     }
     pieces->len = x->out_buckets;
@@ -372,7 +381,8 @@ static backend_body_e body_from_buckets(backend_exchange_t *x, backend_pieces_t 
 }
 
 /* What is already here. END: there is none. */
-static backend_body_e body_pieces(backend_exchange_t *x, backend_pieces_t *pieces)
+static backend_body_e body_pieces(backend_exchange_t *x, apr_size_t max,
+                                  backend_pieces_t *pieces)
 {
     backend_body_t *body = &x->body;
 
@@ -381,12 +391,15 @@ static backend_body_e body_pieces(backend_exchange_t *x, backend_pieces_t *piece
     if (x->body_at < (apr_off_t)body->mem_len) {
         pieces->iov[0].iov_base = body->mem + x->body_at;
         pieces->iov[0].iov_len = body->mem_len - (apr_size_t)x->body_at;
+        if (pieces->iov[0].iov_len > max) {
+            pieces->iov[0].iov_len = max;
+        }
         return BACKEND_BODY_DATA;
     }
     if (x->body_at < body_held(body)) {
-        return body_from_file(x, pieces);
+        return body_from_file(x, max, pieces);
     }
-    return APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END : body_from_buckets(x, pieces);
+    return APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END : body_from_buckets(x, max, pieces);
 }
 
 /* A filter may have made it longer or shorter than was announced: the backend
@@ -418,7 +431,8 @@ static apr_size_t body_sum(const backend_pieces_t *pieces)
     return sum;
 }
 
-backend_body_e backend_body_next(backend_exchange_t *x, backend_pieces_t *pieces, int *status)
+backend_body_e backend_body_next(backend_exchange_t *x, apr_size_t max,
+                                 backend_pieces_t *pieces, int *status)
 {
     backend_body_t *body = &x->body;
     backend_body_e found;
@@ -426,7 +440,7 @@ backend_body_e backend_body_next(backend_exchange_t *x, backend_pieces_t *pieces
 
     *status = HTTP_BAD_REQUEST;
     for (;;) {
-        found = body_pieces(x, pieces);
+        found = body_pieces(x, max, pieces);
         if (found == BACKEND_BODY_DATA) {
             pieces->sum = body_sum(pieces);
             return body_is_of_its_length(x, pieces->sum, 0) ? BACKEND_BODY_DATA

@@ -6,14 +6,14 @@ APLOG_USE_MODULE(usher_backend);
 
 /* A request whose second delivery would do harm uses a kept link only if it
  * was in use so lately: the longer it was idle, the likelier the backend closes
- * it just now. */
+ * it just now. With AJP it is asked first instead (CPING). */
 #define RISKY_IDLE_MAX APR_USEC_PER_SEC
 /* How often a request that waits for room looks after its client. */
 #define ROOM_INTERVAL (250 * APR_TIME_C(1000))
 /* For one address, where nothing else is configured. */
 #define CONNECT_MAX (5 * APR_USEC_PER_SEC)
 
-static apr_interval_time_t connect_max(const backend_exchange_t *x)
+apr_interval_time_t backend_connect_max(const backend_exchange_t *x)
 {
     return x->conf->connect_max != USHER_UNSET ? x->conf->connect_max
            : x->member.worker->s->conn_timeout_set ? x->member.worker->s->conn_timeout
@@ -38,7 +38,7 @@ static backend_end_e connect_failed(backend_exchange_t *x, int error)
 static backend_end_e connect_one(backend_exchange_t *x,
                                          const backend_address_t *address, int *error)
 {
-    apr_time_t until = backend_now() + connect_max(x);
+    apr_time_t until = backend_now() + backend_connect_max(x);
     backend_io_e io = backend_link_connect(x->link, x->r, address, x->member.worker, error);
     backend_end_e end;
     int late;
@@ -105,7 +105,7 @@ static backend_end_e connect_all(backend_exchange_t *x)
         x->addresses[0] = none;
     }
     else {
-        n = backend_target_addresses(x->target, connect_max(x), x->addresses);
+        n = backend_target_addresses(x->target, backend_connect_max(x), x->addresses);
     }
     end = connect_each(x, 0, n, &error);
     if (end == BACKEND_END_NONE && (error || !n)) {
@@ -158,7 +158,7 @@ backend_end_e backend_connect(backend_exchange_t *x)
 
     x->reused = 0;
     if (!x->fresh_only) {
-        x->link = backend_link_reuse(x->target, x->replayable ? APR_INT64_MAX : RISKY_IDLE_MAX);
+        x->link = backend_link_reuse(x->target, x->replayable || x->scheme->ajp ? APR_INT64_MAX : RISKY_IDLE_MAX);
     }
     if (!x->link) {
         end = connect_await_room(x);

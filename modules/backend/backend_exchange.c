@@ -331,18 +331,6 @@ static int exchange_status(backend_exchange_t *x, backend_end_e end)
     }
 }
 
-/* The whole body lay behind the head, or there is none: nothing more comes. */
-static int exchange_body_came_along(backend_exchange_t *x)
-{
-    if (x->ends == BACKEND_ENDS_LENGTH && (apr_off_t)x->in_len == x->answer.content_length) {
-        x->in_len = 0;
-    }
-    else if (x->ends != BACKEND_ENDS_NOW) {
-        return 0;
-    }
-    return !x->in_len;
-}
-
 /* One attempt and its accounts. */
 static backend_end_e exchange_attempt(backend_exchange_t *x)
 {
@@ -353,7 +341,7 @@ static backend_end_e exchange_attempt(backend_exchange_t *x)
         x->receiving = BACKEND_RECV_TUNNEL;
         end = backend_tunnel_run(x);
     }
-    backend_exchange_release(x, end == BACKEND_END_OVERRIDE && exchange_body_came_along(x));
+    backend_exchange_release(x, 0);
     x->deliveries += x->something_sent;
     x->bytes_of_attempt = x->bytes_in - received;
     x->member.worker->s->transferred += x->bytes_out - sent;
@@ -397,6 +385,7 @@ static int exchange_prepare(backend_exchange_t *x)
     if (!x->scheme) {
         return HTTP_BAD_GATEWAY; /* pickers hand out none of these */
     }
+    x->protocol = x->scheme->ajp ? &backend_ajp : &backend_http;
     x->upgrade = upgrade && !x->force_1_0 && !x->scheme->ajp
                  && (x->scheme->upgrade || *worker->s->upgrade)
                  && ap_proxy_worker_can_upgrade(r->pool, worker, upgrade, x->scheme->upgrade)

@@ -1,8 +1,5 @@
-/* The head of the request that goes to a member. mod_proxy builds most of it
- * (Host, Via, X-Forwarded-*, its fixups hook); the framing and what concerns
- * this connection are ours. */
-#include <http_ssl.h>
-
+/* The head of the request that goes to a member: whose server that is, and what
+ * holds for its head in both protocols. */
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -47,7 +44,7 @@ static int head_target(backend_exchange_t *x)
     return OK;
 }
 
-static int head_uri(backend_exchange_t *x, char **path)
+static int head_uri(backend_exchange_t *x)
 {
     request_rec *r = x->r;
 
@@ -60,55 +57,20 @@ static int head_uri(backend_exchange_t *x, char **path)
     if (!x->uri.port) {
         x->uri.port = x->scheme->port;
     }
-    /* A proxy on the way needs to know where to. */
-    *path = x->remote_host ? apr_pstrdup(r->pool, x->member.url)
-            : apr_pstrcat(r->pool, x->uri.path ? x->uri.path : "/",
-                          x->uri.query ? "?" : "", x->uri.query ? x->uri.query : "",
-                          x->uri.fragment ? "#" : "", x->uri.fragment, NULL);
     return OK;
 }
 
-/* The lines about the body and the connection, and the empty one. */
-static const char *head_own_lines(backend_exchange_t *x)
+/* What asks for a connection of its own: a request within another one, one with
+ * two lengths. */
+static int head_wants_close(const backend_exchange_t *x)
 {
-    apr_pool_t *p = x->r->pool;
-    const char *body = "", *connection = "";
-
-    if (x->body.framing == BACKEND_BODY_CHUNKED) {
-        body = "Transfer-Encoding: chunked" CRLF;
-    }
-    else if (x->body.framing == BACKEND_BODY_LENGTH) {
-        body = apr_psprintf(p, "Content-Length: %" APR_OFF_T_FMT CRLF, x->body.length);
-    }
-    if (!x->force_1_0) {
-        connection = x->upgrade
-            ? apr_pstrcat(p, "Connection: Upgrade" CRLF "Upgrade: ", x->upgrade, CRLF, NULL)
-            : x->head_close ? "Connection: close" CRLF : "Connection: Keep-Alive" CRLF;
-    }
-    return apr_pstrcat(p, body, connection, CRLF, NULL);
-}
-
-static void head_flatten(backend_exchange_t *x, apr_bucket_brigade *bb, const char *lines)
-{
-    apr_off_t len = 0;
-    apr_size_t at, lines_len = strlen(lines);
-
-    apr_brigade_length(bb, 1, &len);
-    x->head = apr_palloc(x->r->pool, (apr_size_t)len + lines_len);
-    at = (apr_size_t)len;
-    apr_brigade_flatten(bb, x->head, &at);
-    memcpy(x->head + at, lines, lines_len);
-    x->head_len = at + lines_len;
+    return x->target->transient || x->member.worker->s->disablereuse || x->body.both
+           || (x->r->main && !x->r->kept_body);
 }
 
 int backend_head_make(backend_exchange_t *x)
 {
-    request_rec *r = x->r;
-    proxy_worker *worker = x->member.worker;
-    proxy_conn_rec *conn = apr_pcalloc(r->pool, sizeof(*conn));
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    char portstr[32] = "", *path, *length, *coding;
-    int rc = head_uri(x, &path);
+    int rc = head_uri(x);
 
     if (rc == OK) {
         rc = head_target(x);
@@ -116,26 +78,6 @@ int backend_head_make(backend_exchange_t *x)
     if (rc != OK) {
         return rc;
     }
-    if (!ap_is_default_port(ap_get_server_port(r), r)) {
-        apr_snprintf(portstr, sizeof(portstr), ":%d", ap_get_server_port(r));
-    }
-    conn->worker = worker;
-    conn->hostname = x->uri.hostname;
-    conn->port = x->uri.port;
-    rc = ap_proxy_create_hdrbrgd(r->pool, bb, r, conn, worker, x->sconf, &x->uri, path,
-                                 portstr, &length, &coding);
-    if (rc != OK) {
-        return rc;
-    }
-    /* What asks for a connection of its own: a request within another one,
-     * one with two lengths, an environment variable (in conn->close). */
-    x->head_close = conn->close || x->target->transient || worker->s->disablereuse
-                    || x->body.both
-                    || (r->main && !r->kept_body);
-    x->expects_100 = !x->force_1_0 && x->body.framing != BACKEND_BODY_NONE
-                     && (apr_table_get(r->notes, "proxy-100-continue") != NULL
-                         || PROXY_SHOULD_PING_100_CONTINUE(worker, r));
-    head_flatten(x, bb, head_own_lines(x));
-    apr_brigade_destroy(bb);
-    return OK;
+    x->head_close = head_wants_close(x);
+    return x->protocol->head(x);
 }

@@ -10,10 +10,14 @@
  * backend_exchange.c  the attempt loop: members, replays, what the client gets
  * backend_attempt.c   one attempt: connect, send, receive; all its waiting
  * backend_connect.c   the link: a kept one, or a new one
- * backend_send.c      the sender
- * backend_receive.c   the receiver, up to the end of the head
  * backend_head.c      the head of the request that is sent
  * backend_body.c      the client's body, and what is held of it
+ * backend_send.c      the sender
+ * backend_receive.c   the receiver, up to the end of the head
+ * backend_http.c      what the protocol HTTP/1 makes of both
+ * backend_http_head.c its request head
+ * backend_ajp.c       what AJP makes of them
+ * backend_ajp_head.c  its request head
  * backend_answer.c    the head of the answer, as the client gets it
  * backend_relay.c     the body of the answer
  * backend_client.c    the client's connection: is it still there?
@@ -358,7 +362,9 @@ typedef struct backend_body_t {
 /** Where the sending of an attempt is. */
 typedef enum {
     BACKEND_SEND_HEAD,
+    BACKEND_SEND_AWAIT_PONG, /**< AJP: nothing goes before a CPING is answered */
     BACKEND_SEND_AWAIT_100, /**< the body is withheld until the backend says so */
+    BACKEND_SEND_AWAIT_ASK, /**< AJP: until it asks for more of it */
     BACKEND_SEND_BODY,
     BACKEND_SEND_DONE,
     BACKEND_SEND_STOPPED    /**< not all was sent: the answer came early */
@@ -377,7 +383,8 @@ typedef enum {
     BACKEND_ENDS_NOW,    /**< the answer has no body */
     BACKEND_ENDS_LENGTH,
     BACKEND_ENDS_CHUNKED,
-    BACKEND_ENDS_CLOSE
+    BACKEND_ENDS_CLOSE,
+    BACKEND_ENDS_PACKET  /**< AJP: by END_RESPONSE */
 } backend_ends_e;
 
 /** What came of an attempt. */
@@ -397,8 +404,36 @@ typedef enum {
     BACKEND_END_CLIENT     /**< by the client: gone, too slow, or a bad body */
 } backend_end_e;
 
+typedef struct backend_exchange_t backend_exchange_t;
+
+/** What is different between the protocols on a link. */
+typedef struct backend_protocol_t {
+    /** Make x->head for this attempt's member.
+     * @return OK, or an HTTP status: the client's or the configuration's fault */
+    int (*head)(backend_exchange_t *x);
+    /** Put what comes next of the request into out[], which is empty. Where nothing
+     * does, x->sending or *want tells what is awaited, or that all is sent. */
+    backend_end_e (*queue)(backend_exchange_t *x, int *want);
+    /** Understand what is in x->in, up to the head of the final answer. */
+    backend_end_e (*answer)(backend_exchange_t *x);
+    /**
+     * Tell the next field of an answer's head.
+     * @param head  a copy of it, which names and values may point into
+     * @param at    x->answer.fields_at for the first one; moves on
+     * @return 1, or 0 after the last one
+     */
+    int (*next_field)(const backend_exchange_t *x, char *head, apr_size_t *at,
+                      const char **name, const char **value);
+    /** Understand bytes that follow the head: of them, only what is the answer's
+     * body stays in buf. */
+    backend_end_e (*body)(backend_exchange_t *x, char *buf, apr_size_t *len);
+} backend_protocol_t;
+
+extern const backend_protocol_t backend_http;
+extern const backend_protocol_t backend_ajp;
+
 /** One request from its arrival to its end. In r->pool. */
-typedef struct backend_exchange_t {
+struct backend_exchange_t {
     request_rec *r;
     proxy_server_conf *sconf;
     proxy_dir_conf *dconf;
@@ -429,6 +464,7 @@ typedef struct backend_exchange_t {
     /* The attempt */
     apr_uri_t uri;            /**< of this member */
     const backend_scheme_t *scheme; /**< its scheme */
+    const backend_protocol_t *protocol; /**< and that one's */
     backend_target_t *target;
     backend_link_t *link;
     unsigned int fresh_only : 1; /**< no kept link for the next attempt */
@@ -445,20 +481,26 @@ typedef struct backend_exchange_t {
     apr_size_t head_len;
     apr_off_t body_at;        /**< body bytes put into out[] */
     int out_buckets;          /**< of these, from bb: released once sent */
-    char chunk_line[24];
+    char frame[24];           /**< what frames the piece of body in out[] */
     char *file_buf;
     unsigned int expects_100 : 1; /**< Expect: 100-continue was sent */
-    unsigned int last_chunk : 1;  /**< the end of the body is in out[] */
+    unsigned int body_ended : 1;  /**< the end of the body was put into out[] */
+    unsigned int pinged : 1;  /**< AJP: the link has proved itself, or need not */
+    apr_size_t asked;         /**< AJP: bytes of the body that may be sent now */
     unsigned int something_sent : 1; /**< bytes went over the link */
 
     char *in;                 /**< what came and is not yet understood */
     apr_size_t in_len;
     apr_size_t in_size;
+    unsigned int in_fresh : 1; /**< it came with the head, and is not looked at yet */
     usher_http1_head_t answer;
     int interims;
     backend_ends_e ends;
     usher_http1_chunks_t chunks;
+    apr_size_t packet_left;   /**< AJP: bytes of a body packet that are to come */
     apr_off_t body_received;  /**< bytes of the answer's body, without framing */
+    unsigned int bodyless : 1; /**< AJP: the answer has none, though its end comes */
+    unsigned int dropping : 1; /**< httpd's own page shall take its place */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
     apr_bucket_brigade *read_bb;  /**< read from the client */
@@ -491,7 +533,7 @@ typedef struct backend_exchange_t {
     backend_state_t state;
     const char *why;          /**< of the attempt's end, a phrase */
     int status;               /**< what the handler returned; 0: not yet */
-} backend_exchange_t;
+};
 
 /** Boot clock, microseconds. */
 static inline apr_time_t backend_now(void)
@@ -562,17 +604,22 @@ backend_end_e backend_attempt_malformed(backend_exchange_t *x, const char *why);
 /** Get x->link for this attempt. */
 backend_end_e backend_connect(backend_exchange_t *x);
 
-/* backend_send.c, backend_receive.c */
-
-/** Do what can be done without waiting; tell in *want what is waited for. */
-backend_end_e backend_send_step(backend_exchange_t *x, int *want);
-backend_end_e backend_receive_step(backend_exchange_t *x, int *want);
+/** How long a connect to one address may take. */
+apr_interval_time_t backend_connect_max(const backend_exchange_t *x);
 
 /* backend_head.c */
 
 /** Make the head for this attempt's member.
  * @return OK, or an HTTP status: the client's or the configuration's fault */
 int backend_head_make(backend_exchange_t *x);
+
+/* backend_http_head.c, backend_ajp_head.c */
+
+int backend_http_head_make(backend_exchange_t *x);
+int backend_ajp_head_make(backend_exchange_t *x);
+
+/** Bytes of an AJP packet of this member, both ways, frame included. */
+apr_size_t backend_ajp_packet_max(const backend_exchange_t *x);
 
 /* backend_body.c */
 
@@ -595,8 +642,9 @@ typedef struct backend_pieces_t {
     apr_size_t sum; /**< bytes in all of them */
 } backend_pieces_t;
 
-/** What comes next from x->body_at on. Does not block. */
-backend_body_e backend_body_next(backend_exchange_t *x, backend_pieces_t *pieces, int *status);
+/** What comes next from x->body_at on, max bytes at most. Does not block. */
+backend_body_e backend_body_next(backend_exchange_t *x, apr_size_t max,
+                                 backend_pieces_t *pieces, int *status);
 
 /** What backend_body_next() told was sent. */
 void backend_body_sent(backend_exchange_t *x);
@@ -614,6 +662,45 @@ void backend_body_connected(backend_exchange_t *x);
 /** Whether all of it may be sent from its first byte again. */
 int backend_body_is_whole(const backend_exchange_t *x);
 
+/* backend_send.c */
+
+/** Do what can be done without waiting; tell in *want what is waited for. */
+backend_end_e backend_send_step(backend_exchange_t *x, int *want);
+
+/** Whether the backend has to say something before more may be sent. */
+static inline int backend_send_is_awaiting(const backend_exchange_t *x)
+{
+    return x->sending >= BACKEND_SEND_AWAIT_PONG && x->sending <= BACKEND_SEND_AWAIT_ASK;
+}
+
+/* For the protocols: */
+
+/** backend_body_next() for the sender: the client is asked for its body where it
+ * waits to be asked. FAILED: the attempt ends with CLIENT. */
+backend_body_e backend_send_body(backend_exchange_t *x, apr_size_t max, backend_pieces_t *pieces,
+                                 int *want);
+
+/** Put bytes into out[]. They must stay until they are sent. */
+void backend_send_put(backend_exchange_t *x, const char *data, apr_size_t len);
+void backend_send_put_pieces(backend_exchange_t *x, const backend_pieces_t *pieces);
+
+/** All of the request is sent. */
+void backend_send_done(backend_exchange_t *x);
+
+/* backend_receive.c */
+
+/** As backend_send_step(). */
+backend_end_e backend_receive_step(backend_exchange_t *x, int *want);
+
+/* For the protocols: */
+
+/** The first bytes of x->in were understood. */
+void backend_receive_used(backend_exchange_t *x, apr_size_t len);
+
+/** x->answer is the head of the final answer, and the first x->answer.len bytes of
+ * x->in. */
+backend_end_e backend_receive_final(backend_exchange_t *x);
+
 /* backend_answer.c */
 
 /** Understand what x->answer tells: fill r, find how the body ends.
@@ -622,6 +709,9 @@ backend_end_e backend_answer_final(backend_exchange_t *x);
 
 /** An interim (1xx) answer. */
 backend_end_e backend_answer_interim(backend_exchange_t *x);
+
+/** Add httpd to the Via of a request or an answer, as ProxyVia says. */
+void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields);
 
 /** The client shall send its body now, if it waits to be asked. */
 void backend_answer_ask_body(backend_exchange_t *x);
@@ -636,6 +726,20 @@ backend_end_e backend_relay_step(backend_exchange_t *x);
 
 /** Make the client see that the answer ends too soon. */
 void backend_relay_break(backend_exchange_t *x);
+
+/* For the protocols: */
+
+/** Bytes that are understood only with those that follow: come again before them. */
+void backend_relay_carry(backend_exchange_t *x, const char *rest, apr_size_t len);
+
+/** How an attempt ends whose body must not be passed on. */
+backend_end_e backend_relay_malformed(backend_exchange_t *x, const char *why);
+
+/** The same: there is more than Content-Length says. */
+backend_end_e backend_relay_too_long(backend_exchange_t *x);
+
+/** And whose end comes too soon. */
+backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
 
 /* backend_client.c */
 

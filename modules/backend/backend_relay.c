@@ -1,8 +1,7 @@
 /* The body of the answer, on its way from the link to the client. What is read
- * goes into buckets that own their memory and is not copied again; chunks are
- * taken off in place. */
+ * goes into buckets that own their memory and is not copied again; the protocol
+ * takes its framing off in place. */
 #include <netinet/in.h>
-
 
 #include "backend_private.h"
 
@@ -13,6 +12,8 @@ APLOG_USE_MODULE(usher_backend);
 #define PIECE_MAX 65536
 /* So much is read before the client gets it, as long as more is there. */
 #define BATCH 131072
+/* So much of a body is read for nothing but the link. */
+#define DROP_MAX 65536
 
 static apr_bucket_alloc_t *relay_alloc(const backend_exchange_t *x)
 {
@@ -51,17 +52,33 @@ static backend_end_e relay_pass(backend_exchange_t *x, apr_bucket_brigade *bb)
 
 static const char *relay_progress(const backend_exchange_t *x, const char *what)
 {
-    return x->ends == BACKEND_ENDS_LENGTH
+    return x->answer.content_length >= 0 && x->ends != BACKEND_ENDS_CHUNKED
         ? apr_psprintf(x->r->pool, "%s: %" APR_OFF_T_FMT " of %" APR_OFF_T_FMT " bytes", what,
                        x->body_received, (apr_off_t)x->answer.content_length)
         : apr_psprintf(x->r->pool, "%s after %" APR_OFF_T_FMT " bytes", what, x->body_received);
 }
 
-static backend_end_e relay_malformed(backend_exchange_t *x, const char *why)
+backend_end_e backend_relay_malformed(backend_exchange_t *x, const char *why)
 {
     x->why = relay_progress(x, apr_pstrcat(x->r->pool, "malformed answer: ", why, NULL));
     x->state.who = 'P';
     return BACKEND_END_MALFORMED;
+}
+
+backend_end_e backend_relay_too_long(backend_exchange_t *x)
+{
+    x->link_close = 1;
+    x->why = apr_psprintf(x->r->pool, "malformed answer: more body than its Content-Length "
+                          "of %" APR_OFF_T_FMT, (apr_off_t)x->answer.content_length);
+    x->state.who = 'P';
+    return BACKEND_END_MALFORMED;
+}
+
+backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why)
+{
+    x->why = relay_progress(x, why);
+    x->state.who = 'S';
+    return BACKEND_END_CUT;
 }
 
 /* The answer is whole. The link goes back first: the next request need not wait
@@ -86,94 +103,14 @@ static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
     return end == BACKEND_END_NONE ? BACKEND_END_ANSWERED : end;
 }
 
-/* Understanding the body */
-
-/* What follows the last chunk is kept for the trailers. */
-static void relay_keep_rest(backend_exchange_t *x, const char *rest, apr_size_t len)
+void backend_relay_carry(backend_exchange_t *x, const char *rest, apr_size_t len)
 {
-    apr_size_t most = (apr_size_t)x->conf->head_max + PIECE_MAX;
-
-    if (x->in_size < most) {
-        x->in = apr_palloc(x->r->pool, most);
-        x->in_size = most;
+    if (x->in_size < len) {
+        x->in = apr_palloc(x->r->pool, len * 2);
+        x->in_size = len * 2;
     }
     memcpy(x->in, rest, len);
     x->in_len = len;
-}
-
-static backend_end_e relay_dechunk(backend_exchange_t *x, char *buf, apr_size_t *len)
-{
-    apr_size_t at = 0, out = 0, used, n;
-    usher_parse_e state;
-    const char *data, *why = "";
-
-    do {
-        state = usher_http1_chunks(&x->chunks, buf + at, *len - at, &used, &data, &n, &why);
-        if (n) {
-            memmove(buf + out, data, n);
-            out += n;
-        }
-        at += used;
-    } while (state == USHER_PARSE_MORE && used);
-    x->body_received += (apr_off_t)out;
-    if (state == USHER_PARSE_BAD) {
-        return relay_malformed(x, why);
-    }
-    if (state == USHER_PARSE_DONE) {
-        relay_keep_rest(x, buf + at, *len - at);
-        x->receiving = BACKEND_RECV_TRAILERS;
-    }
-    *len = out;
-    return BACKEND_END_NONE;
-}
-
-/* Bytes of the link in buf: leaves there what belongs to the body. */
-static backend_end_e relay_understand(backend_exchange_t *x, char *buf, apr_size_t *len)
-{
-    apr_off_t left;
-
-    if (x->ends == BACKEND_ENDS_CHUNKED) {
-        return relay_dechunk(x, buf, len);
-    }
-    left = x->answer.content_length - x->body_received;
-    if (x->ends == BACKEND_ENDS_LENGTH && (apr_off_t)*len > left) {
-        x->link_close = 1;
-        x->why = apr_psprintf(x->r->pool, "malformed answer: more body than its Content-Length "
-                              "of %" APR_OFF_T_FMT, (apr_off_t)x->answer.content_length);
-        x->state.who = 'P';
-        return BACKEND_END_MALFORMED;
-    }
-    x->body_received += (apr_off_t)*len;
-    if (x->ends == BACKEND_ENDS_LENGTH && x->body_received == x->answer.content_length) {
-        x->receiving = BACKEND_RECV_DONE;
-    }
-    return BACKEND_END_NONE;
-}
-
-static backend_end_e relay_trailers(backend_exchange_t *x)
-{
-    usher_http1_limits_t limits = {
-        .line_max = HUGE_STRING_LEN, .head_max = (apr_size_t)x->conf->head_max,
-        .fields_max = (unsigned int)x->conf->fields_max,
-    };
-    unsigned int fields;
-    const char *why = "";
-    apr_size_t used;
-
-    switch (usher_http1_trailers(x->in, x->in_len, &limits, &used, &fields, &why)) {
-    case USHER_PARSE_BAD:
-        return relay_malformed(x, why);
-    case USHER_PARSE_MORE:
-        return BACKEND_END_NONE;
-    default:
-        backend_answer_trailers(x, x->in, used);
-        x->receiving = BACKEND_RECV_DONE;
-        x->in_len -= used;
-        if (x->in_len) {
-            return relay_malformed(x, "bytes after its end");
-        }
-        return BACKEND_END_NONE;
-    }
 }
 
 /* Reading */
@@ -189,67 +126,58 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
         x->receiving = BACKEND_RECV_DONE;
         return BACKEND_END_NONE;
     }
-    x->state.who = 'S';
-    x->why = relay_progress(x, io == BACKEND_IO_EOF ? "it closed the connection within the answer"
+    if (x->bodyless) {
+        /* AJP: only the packet that says so is missing. */
+        x->link_close = 1;
+        x->receiving = BACKEND_RECV_DONE;
+        return BACKEND_END_NONE;
+    }
+    return backend_relay_too_short(x, io == BACKEND_IO_EOF
+                ? "it closed the connection within the answer"
                 : apr_psprintf(x->r->pool, "the connection broke within the answer (%s)",
                                strerror(error)));
-    return BACKEND_END_CUT;
-}
-
-static backend_end_e relay_read_trailers(backend_exchange_t *x)
-{
-    backend_io_e io;
-    apr_size_t n;
-    int error = 0;
-
-    if (x->in_len == x->in_size) {
-        return relay_malformed(x, "its trailers are too long");
-    }
-    io = backend_link_recv(x->link, x->in + x->in_len, x->in_size - x->in_len, &n, &error);
-    if (io != BACKEND_IO_DONE) {
-        return relay_no_bytes(x, io, error);
-    }
-    x->in_len += n;
-    x->bytes_in += (apr_off_t)n;
-    x->progress_at = 0;
-    return relay_trailers(x);
 }
 
 static apr_size_t relay_piece_size(const backend_exchange_t *x)
 {
-    apr_off_t size = x->body_received < PIECE_MIN ? PIECE_MIN : x->body_received;
+    apr_off_t size = x->answer.content_length >= 0 && x->ends != BACKEND_ENDS_CHUNKED
+                         ? x->answer.content_length - x->body_received : x->body_received;
 
-    if (x->ends == BACKEND_ENDS_LENGTH) {
-        size = x->answer.content_length - x->body_received;
-        size = size < PIECE_MIN ? PIECE_MIN : size;
-    }
-    return size > PIECE_MAX ? PIECE_MAX : (apr_size_t)size;
+    size = size < PIECE_MIN ? PIECE_MIN : size;
+    return x->in_len + (size > PIECE_MAX ? PIECE_MAX : (apr_size_t)size);
 }
 
-/* One piece into bb: what came with the head, or a read. */
+/* One piece into bb: what came with the head, or a read, with what the one before
+ * left over. */
 static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, apr_size_t *len)
 {
-    apr_size_t size = x->in_len ? x->in_len : relay_piece_size(x);
+    apr_size_t size = relay_piece_size(x), carried = x->in_len, n = 0;
     char *buf = apr_bucket_alloc(size, relay_alloc(x));
     backend_io_e io = BACKEND_IO_DONE;
     backend_end_e end;
     int error = 0;
 
-    if (x->in_len) {
-        memcpy(buf, x->in, x->in_len);
-        *len = x->in_len;
+    if (carried) {
+        memcpy(buf, x->in, carried);
+    }
+    if (!x->in_fresh) {
+        io = backend_link_recv(x->link, buf + carried, size - carried, &n, &error);
+        x->readable = x->readable && n == size - carried;
+        x->bytes_in += (apr_off_t)n;
+        x->progress_at = n ? 0 : x->progress_at;
+    }
+    *len = carried + n;
+    if (io == BACKEND_IO_DONE) {
+        x->in_fresh = 0;
         x->in_len = 0;
+        end = x->protocol->body(x, buf, len);
     }
     else {
-        io = backend_link_recv(x->link, buf, size, len, &error);
-        x->readable = x->readable && *len == size;
-        x->bytes_in += (apr_off_t)*len;
-        x->progress_at = *len ? 0 : x->progress_at;
-    }
-    end = io == BACKEND_IO_DONE ? relay_understand(x, buf, len) : relay_no_bytes(x, io, error);
-    if (end != BACKEND_END_NONE || !*len) {
-        apr_bucket_free(buf);
+        end = relay_no_bytes(x, io, error);
         *len = 0;
+    }
+    if (!*len || x->dropping) {
+        apr_bucket_free(buf);
     }
     else {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_heap_create(buf, *len, apr_bucket_free,
@@ -264,18 +192,24 @@ static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
     backend_end_e end = BACKEND_END_NONE;
     apr_size_t len, all = 0;
 
-    while (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_BODY && all < BATCH
-           && (x->in_len || x->readable)) {
+    while (end == BACKEND_END_NONE && x->receiving < BACKEND_RECV_DONE && all < BATCH
+           && (x->in_fresh || x->readable)) {
         end = relay_piece(x, bb, &len);
         all += len;
     }
-    if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_TRAILERS) {
-        end = relay_trailers(x);
-        while (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_TRAILERS && x->readable) {
-            end = relay_read_trailers(x);
-        }
-    }
     return end;
+}
+
+/* httpd's own page takes the answer's place. Its body is read all the same, if
+ * it is short, so that the link can be kept. */
+static backend_end_e relay_drop(backend_exchange_t *x, backend_end_e end)
+{
+    if (end == BACKEND_END_NONE && x->receiving != BACKEND_RECV_DONE
+        && x->body_received <= DROP_MAX) {
+        return BACKEND_END_NONE;
+    }
+    backend_exchange_release(x, end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE);
+    return BACKEND_END_OVERRIDE;
 }
 
 backend_end_e backend_relay_step(backend_exchange_t *x)
@@ -283,6 +217,9 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
     apr_bucket_brigade *bb = x->relay_bb;
     backend_end_e end = relay_gather(x, bb);
 
+    if (x->dropping) {
+        return relay_drop(x, end);
+    }
     x->unflushed = x->unflushed || !APR_BRIGADE_EMPTY(bb);
     if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE) {
         end = relay_finish(x, bb);

@@ -1,5 +1,5 @@
-/* The sender of an attempt: head and body of the request go out in as few calls
- * as there are pieces, as far as the link takes them. */
+/* The sender of an attempt: what the protocol queues goes out in as few calls as
+ * there are pieces, as far as the link takes them. */
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -7,84 +7,52 @@ APLOG_USE_MODULE(usher_backend);
 /* After so many bytes the receiver has a turn: the backend may have answered. */
 #define TURN_MAX 262144
 
-/* The line of a chunk's size; the one before it ends with it, too. */
-static void send_queue_chunk_line(backend_exchange_t *x, apr_size_t size)
+backend_body_e backend_send_body(backend_exchange_t *x, apr_size_t max, backend_pieces_t *pieces,
+                                 int *want)
 {
-    struct iovec *line = &x->out[x->out_len++];
-
-    line->iov_base = x->chunk_line;
-    line->iov_len = (apr_size_t)apr_snprintf(x->chunk_line, sizeof(x->chunk_line),
-        size ? "%s%" APR_UINT64_T_HEX_FMT CRLF : "%s%" APR_UINT64_T_HEX_FMT CRLF CRLF,
-        x->body_at ? CRLF : "", (apr_uint64_t)size);
-}
-
-/* Put some of the body behind what is in out[]. */
-static backend_end_e send_queue_body(backend_exchange_t *x, int *want)
-{
-    backend_pieces_t pieces;
     int status;
+    backend_body_e found = backend_body_next(x, max, pieces, &status);
 
-    switch (backend_body_next(x, &pieces, &status)) {
-    case BACKEND_BODY_DATA:
-        x->client_at = 0;
-        if (x->body.framing == BACKEND_BODY_CHUNKED) {
-            send_queue_chunk_line(x, pieces.sum);
-        }
-        memcpy(x->out + x->out_len, pieces.iov, pieces.len * sizeof(pieces.iov[0]));
-        x->out_len += pieces.len;
-        x->body_at += (apr_off_t)pieces.sum;
-        return BACKEND_END_NONE;
-    case BACKEND_BODY_WAIT:
+    if (found == BACKEND_BODY_WAIT) {
         backend_answer_ask_body(x);
         x->client_at = x->client_at ? x->client_at : backend_now();
         *want |= BACKEND_WANT_BODY;
-        return BACKEND_END_NONE;
-    case BACKEND_BODY_END:
-        x->client_at = 0;
-        x->last_chunk = 1;
-        if (x->body.framing == BACKEND_BODY_CHUNKED) {
-            send_queue_chunk_line(x, 0);
-        }
-        return BACKEND_END_NONE;
-    default:
+        return found;
+    }
+    x->client_at = 0;
+    if (found == BACKEND_BODY_FAILED) {
         x->status = status;
         if (x->state.who != 'c') {
             x->state.who = 'C';
         }
         x->why = x->why ? x->why : "the client's body could not be read";
-        return BACKEND_END_CLIENT;
     }
+    return found;
 }
 
-/* Fill out[]. Nothing in it afterwards: all is sent, or something is wanted. */
-static backend_end_e send_queue(backend_exchange_t *x, int *want)
+void backend_send_put(backend_exchange_t *x, const char *data, apr_size_t len)
 {
-    x->out_at = x->out_len = 0;
-    if (x->sending == BACKEND_SEND_HEAD) {
-        x->out[0].iov_base = x->head;
-        x->out[0].iov_len = x->head_len;
-        x->out_len = 1;
-        x->sending = x->body.framing == BACKEND_BODY_NONE ? BACKEND_SEND_BODY
-                     : x->expects_100 ? BACKEND_SEND_AWAIT_100 : BACKEND_SEND_BODY;
-        x->last_chunk = x->body.framing == BACKEND_BODY_NONE;
-        if (x->sending == BACKEND_SEND_AWAIT_100 || x->last_chunk) {
-            return BACKEND_END_NONE;
-        }
-    }
-    if (x->sending != BACKEND_SEND_BODY) {
-        return BACKEND_END_NONE;
-    }
-    if (x->last_chunk) {
-        x->sending = BACKEND_SEND_DONE;
-        x->sent_at = backend_now();
-        return BACKEND_END_NONE;
-    }
-    return send_queue_body(x, want);
+    x->out[x->out_len].iov_base = (char *)data;
+    x->out[x->out_len++].iov_len = len;
+}
+
+void backend_send_put_pieces(backend_exchange_t *x, const backend_pieces_t *pieces)
+{
+    memcpy(x->out + x->out_len, pieces->iov, pieces->len * sizeof(pieces->iov[0]));
+    x->out_len += pieces->len;
+    x->body_at += (apr_off_t)pieces->sum;
+}
+
+void backend_send_done(backend_exchange_t *x)
+{
+    x->sending = BACKEND_SEND_DONE;
+    x->sent_at = backend_now();
 }
 
 static void send_sent(backend_exchange_t *x, apr_size_t n)
 {
-    x->something_sent = x->something_sent || n;
+    /* A ping is nothing of the request. */
+    x->something_sent = x->something_sent || (n && x->sending != BACKEND_SEND_AWAIT_PONG);
     x->bytes_out += (apr_off_t)n;
     while (x->out_at < x->out_len && n >= x->out[x->out_at].iov_len) {
         n -= x->out[x->out_at++].iov_len;
@@ -106,10 +74,11 @@ backend_end_e backend_send_step(backend_exchange_t *x, int *want)
 
     while (x->sending < BACKEND_SEND_DONE && turn < TURN_MAX) {
         if (x->out_at == x->out_len) {
-            if (x->sending == BACKEND_SEND_AWAIT_100) {
+            x->out_at = x->out_len = 0;
+            if (backend_send_is_awaiting(x)) {
                 return BACKEND_END_NONE;
             }
-            end = send_queue(x, want);
+            end = x->protocol->queue(x, want);
             if (end != BACKEND_END_NONE) {
                 return end;
             }
