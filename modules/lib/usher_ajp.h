@@ -30,8 +30,15 @@ typedef struct usher_ajp_writer_t {
     char *buf;
     apr_size_t size;
     apr_size_t len;            /**< bytes so far, frame included */
-    unsigned int overflow : 1; /**< something did not fit */
+    unsigned int overflow : 1; /**< something did not fit; nothing does any more */
 } usher_ajp_writer_t;
+
+/** The type of FORWARD_REQUEST. In this order: type and method, a byte each; the
+ * strings protocol, URI, client's address, client's name and server's name; the port,
+ * a number; whether it is TLS, a byte; how many headers, a number; headers;
+ * attributes; the byte USHER_AJP_ATTRIBUTES_END. */
+#define USHER_AJP_FORWARD 0x02
+#define USHER_AJP_ATTRIBUTES_END 0xFF
 
 /** Attributes of a request, by their code. */
 typedef enum {
@@ -54,12 +61,14 @@ typedef enum {
  * USHER_AJP_PACKET_MAX is not used */
 void usher_ajp_begin(usher_ajp_writer_t *w, char *buf, apr_size_t size);
 
+/** @param value  over 0xFF: overflow */
 void usher_ajp_put_byte(usher_ajp_writer_t *w, unsigned int value);
-/** A number of 16 bits. */
+/** A number of 16 bits. @param value  over 0xFFFF: overflow */
 void usher_ajp_put_int(usher_ajp_writer_t *w, unsigned int value);
 /** @param text  NULL for the null string. Too long for its 16 bits: overflow */
 void usher_ajp_put_string(usher_ajp_writer_t *w, const char *text);
-/** A header of the request; its name as a code where there is one. */
+/** A header of the request; its name as a code where there is one. A name so long that
+ * it would be taken for a code: overflow. What is in them is not looked at. */
 void usher_ajp_put_field(usher_ajp_writer_t *w, const char *name, const char *value);
 /** An attribute whose value is a string. */
 void usher_ajp_put_attribute(usher_ajp_writer_t *w, usher_ajp_attribute_e code,
@@ -71,7 +80,8 @@ void usher_ajp_put_named(usher_ajp_writer_t *w, const char *name, const char *va
  * has none */
 unsigned int usher_ajp_method(const char *method);
 
-/** Write the frame. @return 1; 0 where it did not fit */
+/** Write the frame; the packet is at buf, w->len bytes. @return 1; 0 where something
+ * did not fit */
 int usher_ajp_end(usher_ajp_writer_t *w);
 
 /**
@@ -100,15 +110,16 @@ typedef struct usher_ajp_packet_t {
     /** Its bytes, frame included. Of a BODY only those before its data, which
      * are followed by data_len bytes and a NUL. */
     apr_size_t len;
-    apr_size_t data_len; /**< BODY: 0 is a request to flush. ASK: bytes wanted at most */
-    unsigned int reuse : 1; /**< END: the connection may be used again */
+    apr_size_t data_len; /**< BODY: 0 is a request to flush. ASK: bytes wanted at most, not 0 */
+    unsigned int reuse : 1; /**< END: the connection may be used again; by no value but 1 */
 } usher_ajp_packet_t;
 
 /**
  * Understand the next packet. A BODY is done before its data has come; of a
  * HEAD only the frame is understood, see usher_ajp_head(). Bad as soon as it can
  * be known: wrong magic, an unknown type, a length that does not fit the type or
- * is over the limit.
+ * is over the limit, an ASK for nothing. The NUL behind a BODY's data is the
+ * caller's to check.
  * @param buf     from its first byte
  * @param len     bytes in buf; 0 is allowed
  * @param max     bytes that a packet may have, frame included
@@ -139,8 +150,9 @@ typedef struct usher_ajp_field_t {
  * Understand a whole SEND_HEADERS packet. Bad: a string that is not inside the
  * packet or has no NUL behind it, or has a NUL, CR, LF or another control
  * character but a tab in it; a name that is none (RFC 9110, 5.1) or an unknown code; a
- * Content-Length that is no number, or two that differ; an interim status; bytes behind
- * the last header.
+ * Content-Length that is no number (not even blanks around it), or two that differ; an
+ * interim status; bytes behind the last header. Other headers are not interpreted: what
+ * says something of an HTTP/1 frame or connection is the caller's to drop.
  * @param packet      as usher_ajp_packet() found it
  * @param len         its bytes
  * @param fields_max  how many headers it may have

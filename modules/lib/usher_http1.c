@@ -2,58 +2,12 @@
  * none is looked at twice, however the bytes trickle in. */
 #include "usher_http1.h"
 #include "usher_number.h"
+#include "usher_text.h"
 
 #include <apr_cstr.h>
 #include <string.h>
 
 #define IDLE_MAX ((apr_uint64_t)1 << 31)
-
-/* tchar, RFC 9110 5.6.2 */
-static const unsigned char token_chars[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, /* ! # $ % & ' * + - . */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, /* 0-9 */
-    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* A-Z */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, /* ^ _ */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* ` a-z */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, /* | ~ */
-};
-
-static int is_token(const char *text, apr_size_t len)
-{
-    apr_size_t i;
-
-    for (i = 0; i < len && token_chars[(unsigned char)text[i]]; ++i) {
-    }
-    return len && i == len;
-}
-
-#define TEXT_BLOCK 16
-
-static inline unsigned int is_control(unsigned char c)
-{
-    return (unsigned int)((c < ' ') & (c != '\t')) | (unsigned int)(c == 0x7f);
-}
-
-/* VCHAR, SP, HTAB and obs-text, RFC 9110 5.5. No early end: compilers make it
- * many bytes at a time. */
-static int is_text(const char *text, apr_size_t len)
-{
-    unsigned int bad = 0;
-    apr_size_t i;
-
-    /* Compilers make vectors only of a count that they know. */
-    for (; len >= TEXT_BLOCK; text += TEXT_BLOCK, len -= TEXT_BLOCK) {
-        for (i = 0; i < TEXT_BLOCK; ++i) {
-            bad |= is_control((unsigned char)text[i]);
-        }
-    }
-    for (i = 0; i < len; ++i) {
-        bad |= is_control((unsigned char)text[i]);
-    }
-    return !bad;
-}
 
 static int is_blank(char c)
 {
@@ -146,7 +100,7 @@ static const char *connection_field(usher_http1_head_t *head,
     apr_size_t n;
 
     while (next_element(&value, &len, &option, &n)) {
-        if (n && !is_token(option, n)) {
+        if (n && !usher_text_is_token(option, n)) {
             return "invalid Connection";
         }
         head->close |= is_word(option, n, "close");
@@ -277,7 +231,7 @@ static const char *read_line(usher_http1_head_t *head, const line_t *line,
     if (!colon && limits->badline != USHER_HTTP1_BADLINE_SKIP) {
         return "header line without a colon";
     }
-    if (!is_text(line->text, line->len)) {
+    if (!usher_text_is_value(line->text, line->len)) {
         return "control character in a header line";
     }
     if (!colon) {
@@ -285,7 +239,7 @@ static const char *read_line(usher_http1_head_t *head, const line_t *line,
         return NULL;
     }
     split_field(field, line->text, line->len, colon);
-    if (!is_token(field->name, field->name_len)) {
+    if (!usher_text_is_token(field->name, field->name_len)) {
         return "invalid field name";
     }
     return ++head->fields > limits->fields_max ? "too many fields" : NULL;
@@ -359,7 +313,7 @@ static int read_status_line(usher_http1_head_t *head, const char *text,
     head->reason_len = len >= REASON_AT ? len - REASON_AT : 0;
     head->content_length = -1;
     head->idle_max = -1;
-    return is_text(text + (len - head->reason_len), head->reason_len);
+    return usher_text_is_value(text + (len - head->reason_len), head->reason_len);
 }
 
 /* Whether bytes without a line end may become a status line, so that whoever

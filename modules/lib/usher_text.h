@@ -1,0 +1,19 @@
+/**
+ * @file  usher_text.h
+ * @brief What a name and a value of HTTP may consist of.
+ */
+#ifndef USHER_TEXT_H
+#define USHER_TEXT_H
+
+#include <apr.h>
+
+/** Whether a text is a token (RFC 9110, 5.6.2): one tchar or more. */
+int usher_text_is_token(const char *text, apr_size_t len);
+
+/**
+ * Whether all bytes may be part of a field's value or of a reason phrase:
+ * VCHAR, SP, HTAB and obs-text (RFC 9110, 5.5). An empty text is fine.
+ */
+int usher_text_is_value(const char *text, apr_size_t len);
+
+#endif /* USHER_TEXT_H */
