@@ -228,7 +228,7 @@ static void ajp_head_put_attributes(const backend_exchange_t *x, usher_ajp_write
         usher_ajp_put_attribute(w, USHER_AJP_METHOD, r->method);
     }
     ajp_head_put_named(x, w, tls);
-    usher_ajp_put_byte(w, 0xFF);
+    usher_ajp_put_byte(w, USHER_AJP_ATTRIBUTES_END);
 }
 
 /* The whole */
@@ -239,7 +239,7 @@ static int ajp_head_write(backend_exchange_t *x, usher_ajp_writer_t *w, const ap
     unsigned int method = usher_ajp_method(r->method);
     int tls = ap_proxy_conn_is_https(r->connection) != 0;
 
-    usher_ajp_put_byte(w, 0x02); /* FORWARD_REQUEST */
+    usher_ajp_put_byte(w, USHER_AJP_FORWARD);
     usher_ajp_put_byte(w, method);
     usher_ajp_put_string(w, r->protocol);
     usher_ajp_put_string(w, x->uri.path ? x->uri.path : "/");
