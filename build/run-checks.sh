@@ -90,16 +90,16 @@ check_modules() {
     done
 }
 
-# Who carried the requests to the Tomcat behind HTTP, and how it went. httpd
-# writes the line after the answer.
+# Who carried the requests to a Tomcat, and how it went. httpd writes the line after
+# the answer.
 check_access_log() {
-    local i
+    local scheme=$1 i
     for i in 1 2 3 4 5 6 7 8 9 10; do
-        answer=$(grep 'GET /http/async\.jsp' "$run/logs/access_log" || echo "no such line")
+        answer=$(grep "GET /$scheme/async\\.jsp" "$run/logs/access_log" || echo "no such line")
         test "$answer" = "no such line" || break
         sleep 0.2
     done
-    expect "access log, mod_usher_backend" ' -- http://127\.0\.0\.1:[0-9]+=ok/'
+    expect "access log, mod_usher_backend, $scheme" " -- $scheme://127\\.0\\.0\\.1:[0-9]+=ok/"
 }
 
 # AH01882 is about the versions of the distribution's own packages.
@@ -133,9 +133,11 @@ run_checks() {
         echo "left out: HTTP/2, as this curl cannot"
     fi
 
-    answer=$(fetch "$http/http/async.jsp?n=3&ms=10")
-    expect "an asynchronous servlet" ' 200' '^data: event 3 of 3,'
-    check_access_log
+    for prefix in http ajp; do
+        answer=$(fetch "$http/$prefix/async.jsp?n=3&ms=10")
+        expect "an asynchronous servlet, $prefix" ' 200' '^data: event 3 of 3,'
+        check_access_log "$prefix"
+    done
     check_both_members
     check_sticky /
     check_sticky /app/
