@@ -33,11 +33,22 @@ sub request {
     }
     my ($head, $body) = split /\r\n\r\n/, $got, 2;
     die "the proxy answered ", $head =~ /^(.*)/, "\n" unless $head =~ m{^HTTP/1\.1 200 };
-    my ($left) = $head =~ /^Content-Length: (\d+)/im or die "an answer without its length\n";
+    my ($left) = $head =~ /^Content-Length: (\d+)/im or return $self->_chunks($body);
     $left -= length $body;
     while ($left > 0) {
         my $n = sysread $self->{socket}, my $piece, 1 << 20 or die "the answer was cut\n";
         $left -= $n;
+    }
+    return;
+}
+
+# mod_proxy_ajp passes on no length. No data of ours looks like the last chunk.
+sub _chunks {
+    my ($self, $got) = @_;
+
+    while ($got !~ /(?:^|\r\n)0\r\n\r\n\z/) {
+        $got = substr $got, -16 if length $got > 16;
+        sysread $self->{socket}, $got, 1 << 20, length $got or die "the answer was cut\n";
     }
     return;
 }

@@ -19,6 +19,7 @@ my %contender = (
     proxy_http => { title => 'mod_proxy_http', start => \&_proxy_http },
     usher      => { title => 'Usher', start => \&_usher },
     proxy_ajp  => { title => 'mod_proxy_ajp', ajp => 1, start => \&_proxy_ajp },
+    usher_ajp  => { title => 'Usher, AJP', ajp => 1, start => \&_usher_ajp },
     jk         => { title => 'mod_jk', ajp => 1, start => \&_jk },
     haproxy    => { title => 'HAProxy', start => \&_haproxy },
     nginx      => { title => 'nginx', start => \&_nginx },
@@ -26,7 +27,7 @@ my %contender = (
     usher_balancer => { title => 'Usher, lbmethod=usher', balances => 1, start => \&_usher_balancer },
 );
 
-sub all { qw(proxy_http usher usher_balancer proxy_ajp jk haproxy nginx) }
+sub all { qw(proxy_http usher usher_balancer usher_ajp proxy_ajp jk haproxy nginx) }
 
 # Why one cannot take part, or nothing.
 sub missing {
@@ -35,7 +36,7 @@ sub missing {
     return "$name: there is no such proxy" unless $contender{$name};
     return 'mod_jk is not installed' if $name eq 'jk' && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
     return "$name is not installed" if $name =~ /^(haproxy|nginx)$/ && !Usher::Bench::Daemon::found($name);
-    my $module = $name eq 'usher' ? 'usher_backend' : $name;
+    my $module = $name =~ /^usher(?:_ajp)?$/ ? 'usher_backend' : $name;
     return "mod_$module is not built" if $name =~ /^usher/ && !grep { $_ eq $module } Usher::Env::usher_modules();
     if ($contender{$name}{ajp}) {
         my $why = Usher::Tomcat::missing();
@@ -57,6 +58,7 @@ sub start {
 
 sub name  { $_[0]{name} }
 sub title { $_[0]{title} }
+sub title_of { $contender{ $_[0] }{title} }
 sub ajp   { $_[0]{ajp} }
 sub balances { $_[0]{balances} }
 sub port  { $_[0]{port} }
@@ -149,13 +151,25 @@ sub _usher_balancer {
 }
 
 # Three members need three names of the one Tomcat.
-sub _proxy_ajp {
+sub _ajp_conf {
     my (%opt) = @_;
     my ($port, $secret) = ($opt{tomcat}->port, $opt{tomcat}->secret);
     my @members = map { "BalancerMember ajp://$_:$port secret=$secret\n" } qw(127.0.0.1 127.1 localhost);
 
-    return _httpd(\%opt, [@proxy, 'proxy_ajp'], [], join '', "<Proxy balancer://three>\n", @members, "</Proxy>\n",
-        "ProxyPass /b/ balancer://three/b/\nProxyPass / ajp://127.0.0.1:$port/ secret=$secret\n");
+    return join '', "<Proxy balancer://three>\n", @members, "</Proxy>\n",
+        "ProxyPass /b/ balancer://three/b/\nProxyPass / ajp://127.0.0.1:$port/ secret=$secret\n";
+}
+
+sub _proxy_ajp {
+    my (%opt) = @_;
+
+    return _httpd(\%opt, [@proxy, 'proxy_ajp'], [], _ajp_conf(%opt));
+}
+
+sub _usher_ajp {
+    my (%opt) = @_;
+
+    return _httpd(\%opt, ['watchdog', @proxy], [qw(usher usher_backend)], _ajp_conf(%opt));
 }
 
 sub _jk {
