@@ -164,7 +164,7 @@ static void ajp_head_put_tls(request_rec *r, usher_ajp_writer_t *w)
     size = ap_proxy_ssl_val(r->pool, r->server, c, r, "SSL_CIPHER_USEKEYSIZE");
     if (size && *size) {
         usher_ajp_put_byte(w, USHER_AJP_SSL_KEY_SIZE);
-        usher_ajp_put_int(w, (unsigned int)atoi(size) & 0xFFFF);
+        usher_ajp_put_int(w, (unsigned int)strtoul(size, NULL, 10) & 0xFFFF);
     }
 }
 

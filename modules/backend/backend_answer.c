@@ -1,8 +1,6 @@
 /* The head of the answer, as the client gets it: what mod_proxy promises of it
  * (ProxyPassReverse, Via, ProxyErrorOverride), what concerns only the link
  * removed, and how its body ends (RFC 9112, 6.3). */
-#include <stdlib.h>
-
 #include <apr_date.h>
 
 #include "backend_private.h"
@@ -140,33 +138,22 @@ void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields)
                                 HTTP_VERSION_MINOR(r->proto_num), name, port, comment));
 }
 
-/* Tomcat says "200" for a reason. */
-static int answer_has_reason(const backend_exchange_t *x)
-{
-    return !x->scheme->ajp
-           || (x->answer.reason_len && atoi(x->answer.reason) != x->answer.status);
-}
-
-/* "200 OK" */
+/* "200 OK". Tomcat says "200" for a reason over AJP. */
 static const char *answer_status_line(const backend_exchange_t *x)
 {
-    char *line;
+    const char *known = ap_get_status_line(x->answer.status);
+    apr_size_t len = x->answer.reason_len;
+    char *line = apr_palloc(x->r->pool, len + 5);
 
-    if (!answer_has_reason(x)) {
-        const char *known = ap_get_status_line(x->answer.status);
-
-        if (atoi(known) == x->answer.status) {
-            return known;
-        }
-    }
-    line = apr_palloc(x->r->pool, x->answer.reason_len + 5);
     line[0] = (char)('0' + x->answer.status / 100);
     line[1] = (char)('0' + x->answer.status / 10 % 10);
     line[2] = (char)('0' + x->answer.status % 10);
     line[3] = ' ';
-    memcpy(line + 4, x->answer.reason, x->answer.reason_len);
-    line[4 + x->answer.reason_len] = '\0';
-    return line;
+    memcpy(line + 4, x->answer.reason, len);
+    line[4 + len] = '\0';
+    /* One that httpd does not know stays a number. */
+    return x->scheme->ajp && (!len || (len == 3 && !strncmp(line + 4, line, 3)))
+           && !strncmp(known, line, 3) ? known : line;
 }
 
 static void answer_status(backend_exchange_t *x)

@@ -240,6 +240,13 @@ static void attempt_begin(backend_exchange_t *x)
     x->outcome = USHER_OUTCOME_OK;
 }
 
+/* The backend has asked for it in this turn. */
+static int attempt_has_to_send(const backend_exchange_t *x, int want)
+{
+    return x->sending < BACKEND_SEND_DONE && !backend_send_is_awaiting(x)
+           && x->out_at == x->out_len && !(want & (BACKEND_WANT_BODY | BACKEND_WANT_LINK_OUT));
+}
+
 static backend_end_e attempt_exchange(backend_exchange_t *x)
 {
     backend_end_e end;
@@ -258,8 +265,7 @@ static backend_end_e attempt_exchange(backend_exchange_t *x)
             x->progress_at = backend_now();
         }
         late = 0;
-        if (x->readable || (x->sending == BACKEND_SEND_BODY && x->out_at == x->out_len
-                            && !(want & (BACKEND_WANT_BODY | BACKEND_WANT_LINK_OUT)))) {
+        if (x->readable || attempt_has_to_send(x, want)) {
             late = attempt_is_over(x); /* there is more to do at once */
         }
         else {
