@@ -135,6 +135,9 @@ static backend_end_e ajp_head(backend_exchange_t *x, apr_size_t len)
     x->answer.content_length = head.content_length;
     x->answer.idle_max = -1;
     x->answer.len = len;
+    if (head.status >= 400) {
+        backend_exchange_drop_body(x); /* it hardly wants what has not come yet */
+    }
     return backend_receive_final(x);
 }
 
