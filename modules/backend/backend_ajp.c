@@ -122,9 +122,10 @@ static const char *ajp_ask(backend_exchange_t *x, apr_size_t n)
 static backend_end_e ajp_head(backend_exchange_t *x, apr_size_t len)
 {
     usher_ajp_head_t head;
-    const char *why = "";
+    const char *why = "its head is too long";
 
-    if (!usher_ajp_head(&head, x->in, len, (unsigned int)x->conf->fields_max, &why)) {
+    if (len > (apr_size_t)x->conf->head_max
+        || !usher_ajp_head(&head, x->in, len, (unsigned int)x->conf->fields_max, &why)) {
         return backend_attempt_malformed(x, why);
     }
     x->answer.status = head.status;
@@ -155,8 +156,8 @@ static backend_end_e ajp_early_packet(backend_exchange_t *x, const usher_ajp_pac
     const char *why = NULL;
 
     if (x->sending == BACKEND_SEND_AWAIT_PONG) {
-        if (packet->type != USHER_AJP_PONG) {
-            return ajp_malformed(x, "another packet than a CPONG");
+        if (packet->type != USHER_AJP_PONG || x->in_len > packet->len) {
+            return ajp_malformed(x, "something else than a CPONG");
         }
         x->sending = BACKEND_SEND_HEAD;
         x->pinged = 1;
