@@ -381,6 +381,7 @@ END_TEST
 /* The longest name and a value that fills the packet. */
 START_TEST(head_longest)
 {
+    static const unsigned char begin[9] = { 4, 0, 200, 0xff, 0xff, 0, 1, 0x9f, 0xff };
     const size_t name_len = 0x9fff, fixed = 4 + 1 + 2 + 2 + 2 + 2 + 1 + 2 + 1;
     const size_t value_len = USHER_AJP_PACKET_MAX - fixed - name_len;
     char *payload = calloc(1, USHER_AJP_PACKET_MAX - 4);
@@ -390,7 +391,7 @@ START_TEST(head_longest)
     apr_size_t at;
     const char *why = NULL;
 
-    memcpy(payload, "\x04\x00\xc8\xff\xff\x00\x01\x9f\xff", 9);
+    memcpy(payload, begin, sizeof(begin));
     memset(payload + 9, 'n', name_len);
     payload[9 + name_len + 1] = (char)(value_len >> 8);
     payload[9 + name_len + 2] = (char)(value_len & 0xff);

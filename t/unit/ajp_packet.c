@@ -14,26 +14,26 @@
 static const struct {
     const char *bytes;
     size_t len;
-    usher_ajp_type_e type;
     size_t data_len;
+    usher_ajp_type_e type;
     unsigned int reuse;
 } packets[] = {
-    { TEXT_AND_LEN("AB\x00\x01\x09"), USHER_AJP_PONG, 0, 0 },
-    { TEXT_AND_LEN("AB\x00\x02\x05\x00"), USHER_AJP_END, 0, 0 },
-    { TEXT_AND_LEN("AB\x00\x02\x05\x01"), USHER_AJP_END, 0, 1 },
-    { TEXT_AND_LEN("AB\x00\x02\x05\x02"), USHER_AJP_END, 0, 0 },
-    { TEXT_AND_LEN("AB\x00\x02\x05\xff"), USHER_AJP_END, 0, 0 },
-    { TEXT_AND_LEN("AB\x00\x03\x06\x00\x01"), USHER_AJP_ASK, 1, 0 },
-    { TEXT_AND_LEN("AB\x00\x03\x06\x1f\xfa"), USHER_AJP_ASK, 8186, 0 },
-    { TEXT_AND_LEN("AB\x00\x03\x06\xff\xff"), USHER_AJP_ASK, 65535, 0 },
-    { TEXT_AND_LEN("AB\x00\x04\x03\x00\x00"), USHER_AJP_BODY, 0, 0 },
-    { TEXT_AND_LEN("AB\x00\x05\x03\x00\x01"), USHER_AJP_BODY, 1, 0 },
-    { TEXT_AND_LEN("AB\x01\x03\x03\x00\xff"), USHER_AJP_BODY, 255, 0 },
-    { TEXT_AND_LEN("AB\x01\x04\x03\x01\x00"), USHER_AJP_BODY, 256, 0 },
-    { TEXT_AND_LEN("AB\x1f\xfc\x03\x1f\xf8"), USHER_AJP_BODY, 8184, 0 },
-    { TEXT_AND_LEN("AB\x00\x07\x04\x00\xc8\xff\xff\x00\x00"), USHER_AJP_HEAD, 0, 0 },
+    { TEXT_AND_LEN("AB\x00\x01\x09"), 0, USHER_AJP_PONG, 0 },
+    { TEXT_AND_LEN("AB\x00\x02\x05\x00"), 0, USHER_AJP_END, 0 },
+    { TEXT_AND_LEN("AB\x00\x02\x05\x01"), 0, USHER_AJP_END, 1 },
+    { TEXT_AND_LEN("AB\x00\x02\x05\x02"), 0, USHER_AJP_END, 0 },
+    { TEXT_AND_LEN("AB\x00\x02\x05\xff"), 0, USHER_AJP_END, 0 },
+    { TEXT_AND_LEN("AB\x00\x03\x06\x00\x01"), 1, USHER_AJP_ASK, 0 },
+    { TEXT_AND_LEN("AB\x00\x03\x06\x1f\xfa"), 8186, USHER_AJP_ASK, 0 },
+    { TEXT_AND_LEN("AB\x00\x03\x06\xff\xff"), 65535, USHER_AJP_ASK, 0 },
+    { TEXT_AND_LEN("AB\x00\x04\x03\x00\x00"), 0, USHER_AJP_BODY, 0 },
+    { TEXT_AND_LEN("AB\x00\x05\x03\x00\x01"), 1, USHER_AJP_BODY, 0 },
+    { TEXT_AND_LEN("AB\x01\x03\x03\x00\xff"), 255, USHER_AJP_BODY, 0 },
+    { TEXT_AND_LEN("AB\x01\x04\x03\x01\x00"), 256, USHER_AJP_BODY, 0 },
+    { TEXT_AND_LEN("AB\x1f\xfc\x03\x1f\xf8"), 8184, USHER_AJP_BODY, 0 },
+    { TEXT_AND_LEN("AB\x00\x07\x04\x00\xc8\xff\xff\x00\x00"), 0, USHER_AJP_HEAD, 0 },
     /* Not looked into */
-    { TEXT_AND_LEN("AB\x00\x08\x04???????"), USHER_AJP_HEAD, 0, 0 },
+    { TEXT_AND_LEN("AB\x00\x08\x04???????"), 0, USHER_AJP_HEAD, 0 },
 };
 
 static void check_packet(int i, const char *buf, size_t len)

@@ -2,6 +2,8 @@
 #include "unit.h"
 #include "usher_ajp.h"
 
+#include <stdio.h>
+
 /* ---- FORWARD_REQUEST */
 
 static const char request[] =
@@ -177,18 +179,17 @@ START_TEST(field_codes)
             int hyphen = names[i][letter] == '-', digit = names[i][letter] == '2';
 
             /* In other letters it is the same name, */
-            strcpy(name, names[i]);
+            memcpy(name, names[i], len + 1);
             name[letter] = (char)(hyphen || digit ? name[letter] : name[letter] - ('a' - 'A'));
             ck_assert_uint_eq(put_name(buf, sizeof(buf), name), 2);
             ck_assert_mem_eq(buf + 4, code, 2);
             /* with another one, shorter or longer it is not. */
-            name[letter] = hyphen ? '\r' : digit ? '3' : '_';
+            name[letter] = (char)(hyphen ? '\r' : digit ? '3' : '_');
             ck_assert_uint_eq(put_name(buf, sizeof(buf), name), 2 + len + 1);
             ck_assert_uint_eq((unsigned char)buf[5], len);
             ck_assert_str_eq(buf + 6, name);
         }
-        strcpy(name, names[i]);
-        strcat(name, "s");
+        snprintf(name, sizeof(name), "%ss", names[i]);
         ck_assert_uint_eq(put_name(buf, sizeof(buf), name), 2 + len + 2);
         ck_assert_str_eq(buf + 6, name);
         ck_assert_uint_eq(put_name(buf, sizeof(buf), names[i] + 1), 2 + len);
