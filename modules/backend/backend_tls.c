@@ -30,6 +30,8 @@ APLOG_USE_MODULE(usher_backend);
 #define OUT_BATCH (64 * 1024)
 /* An idle link keeps a buffer of this size, and no larger one. */
 #define OUT_SIZE 8192
+/* No more messages of TLS's own come together without a byte for us. */
+#define MESSAGES_MAX 100
 /* How long the backend may take for another handshake. */
 #define AGAIN_MAX (5 * APR_USEC_PER_SEC)
 
@@ -152,12 +154,14 @@ static apr_status_t tls_filter_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_inp
 
     /* mod_ssl knows blocking only, where a handshake goes on. */
     block = tls->watch.again ? APR_BLOCK_READ : block;
+    tls->starved = block == APR_NONBLOCK_READ;
     if (tls->drained && block == APR_NONBLOCK_READ) {
         return APR_EAGAIN;
     }
     for (;;) {
         n = recv(tls->link->fd, tls->in, IN_SIZE, MSG_DONTWAIT);
         if (n > 0) {
+            tls->starved = 0;
             break;
         }
         if (n == 0) {
@@ -430,12 +434,22 @@ backend_io_e backend_tls_send(backend_tls_t *tls, const struct iovec *iov, int i
     return *sent ? BACKEND_IO_DONE : BACKEND_IO_AGAIN;
 }
 
-/* Copy what mod_ssl gave into buf. */
-static apr_size_t tls_take(backend_tls_t *tls, char *buf, apr_size_t size)
+/* Ask mod_ssl for bytes. After a message of TLS's own it says that there are none, when
+ * only it has not looked at the rest. */
+static apr_status_t tls_read(backend_tls_t *tls, ap_input_mode_t mode, apr_size_t size)
 {
-    apr_brigade_flatten(tls->in_bb, buf, &size);
-    apr_brigade_cleanup(tls->in_bb);
-    return size;
+    apr_status_t rv;
+    int rounds = 0;
+
+    do {
+        if (++rounds > MESSAGES_MAX) {
+            return APR_EGENERAL;
+        }
+        tls->starved = 0;
+        rv = ap_get_brigade(tls->c->input_filters, tls->in_bb, mode, APR_NONBLOCK_READ,
+                            (apr_off_t)size);
+    } while (APR_STATUS_IS_EAGAIN(rv) && !tls->starved);
+    return rv == APR_SUCCESS && APR_BRIGADE_EMPTY(tls->in_bb) ? APR_EAGAIN : rv;
 }
 
 /* How reading has ended: in good order only with a close_notify. */
@@ -459,12 +473,11 @@ backend_io_e backend_tls_recv(backend_tls_t *tls, char *buf, apr_size_t size, ap
     tls_push(tls);
     tls->until = backend_now() + AGAIN_MAX;
     while (rv == APR_SUCCESS && *len < size) {
-        apr_size_t n;
+        apr_size_t n = size - *len;
 
-        rv = ap_get_brigade(tls->c->input_filters, tls->in_bb, AP_MODE_READBYTES,
-                            APR_NONBLOCK_READ, (apr_off_t)(size - *len));
-        n = tls_take(tls, buf + *len, size - *len);
-        rv = rv == APR_SUCCESS && !n ? APR_EAGAIN : rv;
+        rv = tls_read(tls, AP_MODE_READBYTES, n);
+        apr_brigade_flatten(tls->in_bb, buf + *len, &n);
+        apr_brigade_cleanup(tls->in_bb);
         *len += n;
     }
     if (APR_STATUS_IS_EAGAIN(rv)) {
@@ -492,9 +505,8 @@ int backend_tls_is_quiet(backend_tls_t *tls)
         return 0;
     }
     tls->drained = 0;
-    rv = ap_get_brigade(tls->c->input_filters, tls->in_bb, AP_MODE_SPECULATIVE,
-                        APR_NONBLOCK_READ, 1);
-    quiet = APR_STATUS_IS_EAGAIN(rv) || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(tls->in_bb));
+    rv = tls_read(tls, AP_MODE_SPECULATIVE, 1);
+    quiet = APR_STATUS_IS_EAGAIN(rv);
     apr_brigade_cleanup(tls->in_bb);
     tls_push(tls); /* an answer to a key update */
     return quiet && tls->out_at == tls->out_len;

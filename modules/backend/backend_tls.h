@@ -43,6 +43,7 @@ struct backend_tls_t {
     unsigned int late : 1; /**< that time was over */
     unsigned int up : 1;   /**< the handshake is done, and mod_ssl is content */
     unsigned int drained : 1; /**< the socket gave less than it was asked for */
+    unsigned int starved : 1; /**< mod_ssl asked for more, and there was nothing */
     unsigned int dry : 1;  /**< nothing is left that could be read without a wait */
     unsigned int eof : 1;  /**< the socket has ended */
     unsigned int heard : 1; /**< something came */

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <apr_hooks.h>
 #include <apr_optional_hooks.h>
 #include <apr_strings.h>
 
@@ -219,7 +220,7 @@ const char *backend_tls_watch_why(const backend_tls_t *tls, apr_pool_t *p)
                               SSL_alert_desc_string_long(watch->alert_in))
            : tls->foreign ? "it does not speak TLS there (is it an http:// port?)"
            : watch->finished_in && watch->finished_out ? watch_cert_why(tls, p)
-           : watch->alert_out ? watch_alert_why(watch, p)
+           : watch->alert_out && !tls->eof ? watch_alert_why(watch, p)
            : tls->error ? apr_psprintf(p, "the connection broke within the TLS handshake: %s",
                                        strerror(tls->error))
            : tls->eof ? "it closed the connection within the TLS handshake"
@@ -233,8 +234,8 @@ const char *backend_tls_strerror(const backend_link_t *link, int error, apr_pool
     return !tls ? strerror(error)
            : tls->watch.alert_in ? apr_psprintf(p, "it ended TLS with an alert: %s",
                                                 SSL_alert_desc_string_long(tls->watch.alert_in))
+           : tls->eof && !tls->error ? "TLS was not ended in order, its close_notify is missing"
            : tls->watch.alert_out ? apr_psprintf(p, "TLS was disturbed: %s",
                                                  SSL_alert_desc_string_long(tls->watch.alert_out))
-           : tls->eof && !tls->error ? "TLS was not ended in order, its close_notify is missing"
-                                     : strerror(error);
+                                  : strerror(error);
 }
