@@ -80,18 +80,18 @@ static const char *proxy_judge(backend_exchange_t *x, usher_http1_head_t *head, 
     *done = 0;
     switch (usher_http1_head(head, buf, len, &limits, &why)) {
     case USHER_PARSE_BAD:
-        return apr_pstrcat(x->r->pool, "its answer to CONNECT is malformed: ", why, NULL);
+        return apr_pstrcat(x->r->pool, "gave a malformed answer to CONNECT: ", why, NULL);
     case USHER_PARSE_MORE:
-        return len < ANSWER_MAX ? NULL : "the head of its answer to CONNECT is too long";
+        return len < ANSWER_MAX ? NULL : "answered CONNECT with a head that is too long";
     case USHER_PARSE_DONE:
         break;
     }
     if (head->status / 100 != 2) {
-        return apr_psprintf(x->r->pool, "it answered %d (%.*s) to CONNECT %s:%d", head->status,
+        return apr_psprintf(x->r->pool, "answered %d (%.*s) to CONNECT %s:%d", head->status,
                             (int)head->reason_len, head->reason, x->uri.hostname, x->uri.port);
     }
     *done = 1;
-    return head->len == len ? NULL : "it sent more than the head of its answer to CONNECT";
+    return head->len == len ? NULL : "sent more than the head of its answer to CONNECT";
 }
 
 static backend_end_e proxy_receive(backend_exchange_t *x, apr_time_t until, int *error,
@@ -136,10 +136,10 @@ backend_end_e backend_connect_proxy(backend_exchange_t *x, apr_time_t until, int
     }
     if (*error) {
         phrase = phrase ? phrase
-                 : *error == ETIMEDOUT ? "it did not answer CONNECT in time"
-                 : apr_psprintf(x->r->pool, "the connection broke before CONNECT was answered: %s",
+                 : *error == ETIMEDOUT ? "did not answer CONNECT in time"
+                 : apr_psprintf(x->r->pool, "ended the connection before it answered CONNECT: %s",
                                 strerror(*error));
-        *why = apr_psprintf(x->r->pool, "the proxy %s on the way: %s", x->target->name, phrase);
+        *why = apr_pstrcat(x->r->pool, "the proxy on the way ", phrase, NULL);
     }
     return end;
 }

@@ -9,6 +9,7 @@ use Usher::Backend;
 use Usher::BackendTest;
 use Usher::Certs ();
 use Usher::Client ();
+use Usher::Httpd ();
 use Usher::Pattern;
 use Usher::Wait;
 
@@ -24,7 +25,6 @@ my %backend = (
     names => Usher::Backend->new(tls => { names => { 'named.test' => 'named' } }),
     unix  => Usher::Backend->new(tls => {}, unix => 1),
 );
-my $connect = Usher::Backend->new;
 my $tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile @{[ $certs->ca ]}\n";
 my $httpd = backend_httpd(<<"EOT", modules => ['ssl', 'socache_shmcb']);
 $tls
@@ -139,6 +139,55 @@ subtest 'names' => sub {
     is(tells(get('/preserved/ok', [Host => 'named.test'])), '200 complete kept', 'the first again');
     is(scalar $backend{names}->connections, 2, 'a connection for each') unless $prefork;
     is(get('/preserved/ok', [Host => 'evil.test'])->{status}, 503, 'one that the certificate does not have');
+};
+
+subtest 'through a proxy (ProxyRemote)' => sub {
+    my $backend = Usher::Backend->new(tls => {});
+    my $refused = Usher::Backend->new(tls => {});
+    my $proxy = Usher::Httpd->new(usher => [], modules => [qw(proxy proxy_connect log_config)], conf => <<"EOT");
+ProxyRequests On
+AllowCONNECT @{[ $backend->port ]}
+LogFormat "%r %{Proxy-Authorization}i" connect
+CustomLog logs/connect_log connect
+EOT
+    ok($proxy->start, 'a proxy') or diag $proxy->console;
+    my $httpd = backend_httpd(<<"EOT", modules => ['ssl', 'socache_shmcb']);
+$tls
+UsherBackendTimeout first=5s connect=1s
+ProxyRemote * http://127.0.0.1:@{[ $proxy->port ]} us:er
+ProxyPass /a/ https://localhost:@{[ $backend->port ]}/
+ProxyPass /refused/ https://localhost:@{[ $refused->port ]}/
+EOT
+    ok($httpd->start, 'httpd starts') or diag $httpd->console;
+    $_->on('/ok', http_answer(200, [], 'kept')) for $backend, $refused;
+    is(tells(ask($httpd, GET => '/a/ok')), '200 complete kept', 'an answer') for 1 .. 2;
+    my ($request) = $backend->requests('/ok');
+    is($request->{uri} // $request->{target} // '', '/ok', 'asked for by its path') or diag explain $request;
+    is($request->{header}{'proxy-authorization'}, undef, 'without what is for the proxy');
+    is(ask($httpd, GET => '/refused/ok')->{status}, 503, 'the proxy does not want to');
+    like(do { open my $fh, '<', $httpd->error_log or die; local $/; <$fh> },
+        qr/the proxy on the way answered 403 .* to CONNECT localhost/, 'the log says why');
+    like(do { open my $fh, '<', $proxy->root . '/logs/connect_log' or die; local $/; <$fh> },
+        qr{^CONNECT localhost:@{[ $backend->port ]} HTTP/1\.1 Basic dXM6ZXI=$}m, 'with its password');
+    $proxy->stop;
+    is(ask($httpd, GET => '/a/ok')->{status}, 503, 'no proxy');
+};
+
+subtest 'not configured' => sub {
+    my $conf = "ProxyPass /two/ https://localhost:@{[ $backend{two}->port ]}/\n" . pair_conf($backend{two}, $backend{three}, 'pair', '');
+    for my $case ([[], qr/USHER2031.*LoadModule ssl_module/, 1], [['ssl', 'socache_shmcb'], qr/USHER2032.*SSLProxyEngine On/, 0]) {
+        my ($modules, $says, $warned) = @$case;
+        my $httpd = backend_httpd($conf, modules => $modules);
+        my ($code, $out) = $httpd->configtest;
+        is($code, 0, 'the configuration is accepted');
+        is($out =~ /USHER2030/ ? 1 : 0, $warned, $warned ? 'with a warning' : 'without a warning');
+        ok($httpd->start, 'httpd starts') or diag $httpd->console;
+        is(ask($httpd, GET => '/two/ok', ['X-Id' => 'off'])->{status}, 503, 'the client gets 503');
+        is(ask($httpd, GET => '/pair/ok', ['X-Id' => 'off'])->{status}, 503, 'with a balancer too') for 1 .. 3;
+        my $log = do { open my $fh, '<', $httpd->error_log or die; local $/; <$fh> };
+        like($log, $says, 'the log says what to do');
+        unlike($log, qr/USHER2017/, 'no member rests');
+    }
 };
 
 done_testing;
