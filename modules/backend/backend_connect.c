@@ -1,5 +1,5 @@
 /* A link for an attempt: a kept one, or a new one to one address after the
- * other. */
+ * other, with TLS on it where the backend wants that. */
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -20,23 +20,31 @@ apr_interval_time_t backend_connect_max(const backend_exchange_t *x)
            : CONNECT_MAX;
 }
 
+/* Why an address could not be used. */
+typedef struct {
+    int error;       /* errno; 0: it can */
+    const char *why; /* NULL: what errno tells of a connect */
+} connect_failure_t;
+
 /* Too slow only if none of the addresses gave an answer at all. */
-static backend_end_e connect_failed(backend_exchange_t *x, int error)
+static backend_end_e connect_failed(backend_exchange_t *x, const connect_failure_t *failure)
 {
+    int error = failure->error;
+
     x->state.who = error == ETIMEDOUT ? 's' : 'S';
     /* EAGAIN: the queue of a unix socket is full; it is there and busy. */
     x->outcome = error == ETIMEDOUT ? USHER_OUTCOME_UNREACHABLE
                  : error == EAGAIN ? USHER_OUTCOME_LIMIT : USHER_OUTCOME_REFUSED;
-    x->why = error == 0 ? backend_target_was_looked_up(x->target)
+    x->why = failure->why ? failure->why : error == 0 ? backend_target_was_looked_up(x->target)
                           ? "its name is not known (a typing mistake, /etc/hosts or the name server)" : "its name could not be looked up in time"
              : error == ETIMEDOUT ? "it did not answer the connect"
              : apr_psprintf(x->r->pool, "it could not be connected to: %s", strerror(error));
     return BACKEND_END_NO_LINK;
 }
 
-/* One address. Waits until it is connected, or sets *error. */
-static backend_end_e connect_one(backend_exchange_t *x,
-                                         const backend_address_t *address, int *error)
+/* Waits until the socket is connected, or sets *error. */
+static backend_end_e connect_socket(backend_exchange_t *x, const backend_address_t *address,
+                                    int *error)
 {
     apr_time_t until = backend_now() + backend_connect_max(x);
     backend_io_e io = backend_link_connect(x->link, x->r, address, x->member.worker, error);
@@ -60,36 +68,73 @@ static backend_end_e connect_one(backend_exchange_t *x,
             io = BACKEND_IO_FAILED;
         }
     }
-    x->readable = 0;
     if (io == BACKEND_IO_DONE) {
         *error = 0;
-    }
-    else if (address->len && !(x->total_deadline && backend_now() >= x->total_deadline)) {
-        backend_target_address_failed(x->target, address);
     }
     return BACKEND_END_NONE;
 }
 
-/* The addresses in list[from..to). *worst keeps what tells most. */
-static backend_end_e connect_each(backend_exchange_t *x, int from, int to, int *worst)
+/* What comes before the request on a connected socket. Each step may take as long as
+ * the connect. */
+static backend_end_e connect_prelude(backend_exchange_t *x, connect_failure_t *failure)
+{
+    backend_end_e end = BACKEND_END_NONE;
+
+    if (x->remote_host && !x->target->uds_path) {
+        end = backend_connect_proxy(x, backend_now() + backend_connect_max(x),
+                                    &failure->error, &failure->why);
+    }
+    if (end == BACKEND_END_NONE && !failure->error) {
+        end = backend_tls_begin(x, backend_now() + backend_connect_max(x), &failure->error,
+                                &failure->why);
+    }
+    return end;
+}
+
+/* One address. Waits until it is ready for the request, or sets *failure. */
+static backend_end_e connect_one(backend_exchange_t *x, const backend_address_t *address,
+                                 connect_failure_t *failure)
 {
     backend_end_e end;
-    int error, i;
+
+    failure->error = 0;
+    failure->why = NULL;
+    end = connect_socket(x, address, &failure->error);
+    if (end == BACKEND_END_NONE && !failure->error && x->target->tls) {
+        end = connect_prelude(x, failure);
+    }
+    /* With TLS a part of the answer may have come along with the handshake's end. */
+    x->readable = x->target->tls != NULL;
+    if (end == BACKEND_END_NONE && failure->error && address->len
+        && !(x->total_deadline && backend_now() >= x->total_deadline)) {
+        backend_target_address_failed(x->target, address);
+    }
+    return end;
+}
+
+/* The addresses in list[from..to). *worst keeps what tells most. */
+static backend_end_e connect_each(backend_exchange_t *x, int from, int to,
+                                  connect_failure_t *worst)
+{
+    connect_failure_t failure;
+    backend_end_e end;
+    int i;
 
     for (i = from; i < to; ++i) {
-        error = 0;
-        end = connect_one(x, &x->addresses[i], &error);
+        end = connect_one(x, &x->addresses[i], &failure);
         if (end != BACKEND_END_NONE) {
             return end;
         }
-        if (!error) {
-            *worst = 0;
+        if (!failure.error) {
+            worst->error = 0;
             return BACKEND_END_NONE;
         }
         if (x->total_deadline && backend_now() >= x->total_deadline) {
             return backend_attempt_timed_out(x);
         }
-        *worst = *worst && error == ETIMEDOUT ? *worst : error;
+        if (!worst->error || failure.error != ETIMEDOUT) {
+            *worst = failure;
+        }
     }
     return BACKEND_END_NONE;
 }
@@ -98,8 +143,9 @@ static backend_end_e connect_each(backend_exchange_t *x, int from, int to, int *
 static backend_end_e connect_all(backend_exchange_t *x)
 {
     static const backend_address_t none;
+    connect_failure_t failure = { 0, NULL };
     backend_end_e end;
-    int error = 0, n = 1, more;
+    int n = 1, more;
 
     if (x->target->uds_path) {
         x->addresses[0] = none;
@@ -107,31 +153,31 @@ static backend_end_e connect_all(backend_exchange_t *x)
     else {
         n = backend_target_addresses(x->target, backend_connect_max(x), x->addresses);
     }
-    end = connect_each(x, 0, n, &error);
-    if (end == BACKEND_END_NONE && (error || !n)) {
+    end = connect_each(x, 0, n, &failure);
+    if (end == BACKEND_END_NONE && (failure.error || !n)) {
         more = backend_target_refresh(x->target, x->addresses, n);
         if (!more) {
-            return connect_failed(x, error);
+            return connect_failed(x, &failure);
         }
-        end = connect_each(x, n, n + more, &error);
+        end = connect_each(x, n, n + more, &failure);
     }
-    return end == BACKEND_END_NONE && error ? connect_failed(x, error) : end;
+    return end == BACKEND_END_NONE && failure.error ? connect_failed(x, &failure) : end;
 }
 
 /* max= is reached: wait for a link to be given back, unless another member is
  * free for this request. */
-static backend_end_e connect_await_room(backend_exchange_t *x)
+static backend_end_e connect_await_room(backend_exchange_t *x, const char *name)
 {
     const proxy_worker *worker = x->member.worker;
     apr_time_t now = backend_now(), until = now;
 
-    x->link = backend_link_new(x->target, 0, !x->fresh_only);
+    x->link = backend_link_new(x->target, name, 0, !x->fresh_only);
     if (!x->link && !backend_exchange_has_other(x)) {
         until += worker->s->acquire_set ? worker->s->acquire : backend_attempt_io_max(x);
     }
     while (!x->link && now < until) {
-        x->link = backend_link_new(x->target, until - now < ROOM_INTERVAL ? until - now
-                                                                         : ROOM_INTERVAL,
+        x->link = backend_link_new(x->target, name,
+                                   until - now < ROOM_INTERVAL ? until - now : ROOM_INTERVAL,
                                    !x->fresh_only);
         now = backend_now();
         if (!x->link && backend_client_wait(x, now)) {
@@ -154,18 +200,30 @@ static backend_end_e connect_await_room(backend_exchange_t *x)
 
 backend_end_e backend_connect(backend_exchange_t *x)
 {
+    const char *name = x->target->tls ? backend_tls_name(x) : NULL;
     backend_end_e end;
 
     x->reused = 0;
+    if (name) {
+        end = backend_tls_is_loaded(x);
+        if (end != BACKEND_END_NONE) {
+            return end;
+        }
+    }
     if (!x->fresh_only) {
-        x->link = backend_link_reuse(x->target, x->replayable || x->scheme->ajp ? APR_INT64_MAX : RISKY_IDLE_MAX);
+        x->link = backend_link_reuse(x->target, name,
+                                     x->replayable || x->scheme->ajp ? APR_INT64_MAX
+                                                                     : RISKY_IDLE_MAX);
     }
     if (!x->link) {
-        end = connect_await_room(x);
+        end = connect_await_room(x, name);
         if (end != BACKEND_END_NONE) {
             return end;
         }
     }
     x->reused = x->link->fd >= 0;
+    if (x->reused && name) {
+        backend_tls_resume(x->link->tls, x);
+    }
     return x->reused ? BACKEND_END_NONE : connect_all(x);
 }

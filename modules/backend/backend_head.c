@@ -29,8 +29,10 @@ static int head_target(backend_exchange_t *x)
     apr_port_t port = x->remote_host ? x->remote_port : x->uri.port;
     apr_sockaddr_t *address = NULL;
 
-    x->target = backend_target_get(r, &x->member, host, port, uds_path,
-                                   head_host_is_kept(x, host));
+    /* A tunnel through that proxy leads to one host only: not kept. */
+    x->target = backend_target_get(r, &x->member, x->scheme, host, port, uds_path,
+                                   !(x->remote_host && x->scheme->tls)
+                                   && head_host_is_kept(x, host));
     if (x->sconf->noproxies->nelts && !uds_path) {
         if (!x->remote_host) {
             apr_sockaddr_info_get(&address, host, APR_UNSPEC, port, 0, r->pool);

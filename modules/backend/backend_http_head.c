@@ -54,6 +54,7 @@ int backend_http_head_make(backend_exchange_t *x)
     proxy_conn_rec *conn = apr_pcalloc(r->pool, sizeof(*conn));
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     char portstr[32] = "", *length, *coding;
+    const char *creds = NULL;
     int rc;
 
     if (!ap_is_default_port(ap_get_server_port(r), r)) {
@@ -62,9 +63,17 @@ int backend_http_head_make(backend_exchange_t *x)
     conn->worker = worker;
     conn->hostname = x->uri.hostname;
     conn->port = x->uri.port;
+    if (x->remote_host && x->scheme->tls) {
+        /* What the proxy on the way asks for is not for the backend behind it. */
+        creds = apr_table_get(r->notes, "proxy-basic-creds");
+        apr_table_unset(r->notes, "proxy-basic-creds");
+    }
     rc = ap_proxy_create_hdrbrgd(r->pool, bb, r, conn, worker, x->sconf, &x->uri,
                                  head_path(x),
                                  portstr, &length, &coding);
+    if (creds) {
+        apr_table_setn(r->notes, "proxy-basic-creds", creds);
+    }
     if (rc != OK) {
         return rc;
     }

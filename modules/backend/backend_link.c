@@ -1,4 +1,5 @@
-/* A connection to a backend: TCP or a unix socket, never blocking. Idle ones
+/* A connection to a backend: TCP or a unix socket, never blocking, with TLS
+ * on it where its target wants that (backend_tls.c). Idle ones
  * hang on their target; the last one used is the first to be used again, so
  * that the others grow old and are closed. */
 #include <errno.h>
@@ -17,10 +18,22 @@ APLOG_USE_MODULE(usher_backend);
 
 static void link_close_fd(backend_link_t *link)
 {
-    if (link->fd >= 0) {
+    if (link->tls) {
+        backend_tls_free(link); /* closes it as well */
+    }
+    else if (link->fd >= 0) {
         close(link->fd);
         link->fd = -1;
     }
+}
+
+/* In good order. */
+static void link_shut(backend_link_t *link)
+{
+    if (link->tls) {
+        backend_tls_farewell(link->tls);
+    }
+    link_close_fd(link);
 }
 
 /* The target is told that a link is gone. */
@@ -28,7 +41,7 @@ static void link_free(backend_link_t *link)
 {
     backend_target_t *target = link->target;
 
-    link_close_fd(link);
+    link_shut(link);
     free(link);
     if (!target->transient) {
         apr_thread_mutex_lock(target->mutex);
@@ -49,16 +62,20 @@ void backend_link_abort(backend_link_t *link)
 
     if (link->fd >= 0) {
         setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        link_close_fd(link); /* no farewell of TLS */
     }
     link_free(link);
 }
 
 /* Nothing may have come while it was idle: an end, or bytes that belong to no
- * request of ours. */
+ * request of ours. TLS has messages of its own, which are taken in here. */
 static int link_is_quiet(const backend_link_t *link)
 {
     char byte;
 
+    if (link->tls) {
+        return backend_tls_is_quiet(link->tls);
+    }
     return recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0
            && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
@@ -76,20 +93,25 @@ static int link_is_old(const backend_link_t *link, apr_time_t now, int idle)
     return target->ttl > 0 && now - link->idle_since >= target->ttl && idle >= target->idle_min;
 }
 
-/* Under the target's mutex. */
-static backend_link_t *link_pop(backend_target_t *target)
+/* Under the target's mutex: one with TLS for this name; NULL: any one. */
+static backend_link_t *link_pop(backend_target_t *target, const char *name)
 {
-    backend_link_t *link = target->idle;
+    backend_link_t **at = &target->idle, *link;
 
+    while (*at && !backend_link_is_for(*at, name)) {
+        at = &(*at)->next;
+    }
+    link = *at;
     if (link) {
-        target->idle = link->next;
+        *at = link->next;
         target->idle_len--;
         link->next = NULL;
     }
     return link;
 }
 
-backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t idle_max)
+backend_link_t *backend_link_reuse(backend_target_t *target, const char *name,
+                                   apr_interval_time_t idle_max)
 {
     backend_link_t *link;
     apr_time_t now;
@@ -101,7 +123,7 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
     now = backend_now();
     for (;;) {
         apr_thread_mutex_lock(target->mutex);
-        link = link_pop(target);
+        link = link_pop(target, name);
         old = link && link_is_old(link, now, target->idle_len);
         apr_thread_mutex_unlock(target->mutex);
         if (!link) {
@@ -119,19 +141,22 @@ backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t
 }
 
 /* Under the target's mutex: whether there is room for one more. An idle link is
- * taken for it where the limit is reached. */
-static backend_link_t *link_make_room(backend_target_t *target, int *room)
+ * taken for it where the limit is reached, best one for this name. */
+static backend_link_t *link_make_room(backend_target_t *target, const char *name, int *room)
 {
+    backend_link_t *link;
+
     *room = target->links_max <= 0 || target->links_len < target->links_max;
     if (*room) {
         return NULL;
     }
     *room = target->idle != NULL;
-    return link_pop(target);
+    link = name ? link_pop(target, name) : NULL;
+    return link ? link : link_pop(target, NULL);
 }
 
-backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max,
-                                 int may_be_kept)
+backend_link_t *backend_link_new(backend_target_t *target, const char *name,
+                                 apr_interval_time_t wait_max, int may_be_kept)
 {
     backend_link_t *link = NULL;
     apr_time_t until = 0;
@@ -139,7 +164,7 @@ backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t w
 
     if (!target->transient) {
         apr_thread_mutex_lock(target->mutex);
-        link = link_make_room(target, &room);
+        link = link_make_room(target, name, &room);
         while (!room && wait_max > 0) {
             apr_time_t now = backend_now();
 
@@ -148,7 +173,7 @@ backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t w
                 break;
             }
             apr_thread_cond_timedwait(target->freed, target->mutex, until - now);
-            link = link_make_room(target, &room);
+            link = link_make_room(target, name, &room);
         }
         target->links_len += room && !link;
         apr_thread_mutex_unlock(target->mutex);
@@ -156,11 +181,12 @@ backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t w
     if (!room) {
         return NULL;
     }
-    if (link && may_be_kept && !link_is_due(link, backend_now()) && link_is_quiet(link)) {
+    if (link && may_be_kept && backend_link_is_for(link, name)
+        && !link_is_due(link, backend_now()) && link_is_quiet(link)) {
         return link;
     }
     if (link) {
-        link_close_fd(link);
+        link_shut(link);
         memset(link, 0, sizeof(*link));
     }
     else {
@@ -287,6 +313,9 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
     struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = iov_len };
     ssize_t n;
 
+    if (link->tls) {
+        return backend_tls_send(link->tls, iov, iov_len, sent, error);
+    }
     do {
         n = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
@@ -303,6 +332,9 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
 {
     ssize_t n;
 
+    if (link->tls) {
+        return backend_tls_recv(link->tls, buf, size, len, error);
+    }
     do {
         n = recv(link->fd, buf, size, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
@@ -325,6 +357,9 @@ void backend_link_release(backend_link_t *link)
     if (target->transient) {
         link_free(link);
         return;
+    }
+    if (link->tls) {
+        backend_tls_rest(link->tls);
     }
     link->idle_since = backend_now();
     apr_thread_mutex_lock(target->mutex);

@@ -23,7 +23,9 @@
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
  * backend_link.c      a connection to a backend
+ * backend_connect_proxy.c  through a proxy's CONNECT (ProxyRemote, TLS)
  * backend_tls.c       TLS on it, by mod_ssl
+ * backend_tls_watch.c what happens there: alerts, why a handshake failed
  * backend_target.c    a backend server in this child: addresses, idle links
  * backend_keeper.c    the thread that looks after the targets
  * backend_record.c    the registry's records of balancers and workers
@@ -152,7 +154,8 @@ struct backend_target_t {
     const char *uds_path;     /**< NULL: TCP */
     apr_port_t port;
     int transient;            /**< one request's own: nothing is kept */
-    int tls;                  /**< its links speak TLS */
+    const server_rec *tls;    /**< its links speak TLS, as this server is configured;
+                               * NULL: they do not */
     int literal;              /**< an address, not a name: never looked up again */
     int idle_max;             /**< links kept at most */
     int links_max;            /**< links at most, in this child; 0: any number */
@@ -182,12 +185,13 @@ void backend_target_child_init(apr_pool_t *pchild, server_rec *s);
 
 /**
  * The target of a worker or member. Made at its first use.
+ * @param scheme    with TLS each virtual host has its own target
  * @param uds_path  NULL for TCP
  * @param reusable  0: a transient target in r->pool
  */
 backend_target_t *backend_target_get(request_rec *r, const usher_member_t *member,
-                                     const char *host, apr_port_t port,
-                                     const char *uds_path, int reusable);
+                                     const backend_scheme_t *scheme, const char *host,
+                                     apr_port_t port, const char *uds_path, int reusable);
 
 /** All targets of this child, newest first: for the keeper. */
 backend_target_t *backend_target_all(void);
@@ -248,19 +252,22 @@ typedef enum {
 
 /**
  * Take a kept link that is alive.
+ * @param name      one whose TLS was asked for this name; NULL: without TLS
  * @param idle_max  microseconds: only one that was used more recently
  * @return NULL where there is none
  */
-backend_link_t *backend_link_reuse(backend_target_t *target, apr_interval_time_t idle_max);
+backend_link_t *backend_link_reuse(backend_target_t *target, const char *name,
+                                   apr_interval_time_t idle_max);
 
 /**
  * Make room for a new link of the target, under its limit.
+ * @param name         as above, for one that is kept
  * @param wait_max     microseconds to wait for one to be given back
  * @param may_be_kept  the one given back may be used as it is
  * @return a link without a socket, or a kept one; NULL: the limit is reached
  */
-backend_link_t *backend_link_new(backend_target_t *target, apr_interval_time_t wait_max,
-                                 int may_be_kept);
+backend_link_t *backend_link_new(backend_target_t *target, const char *name,
+                                 apr_interval_time_t wait_max, int may_be_kept);
 
 /**
  * Begin to connect. The link's socket is closed first where it has one.
@@ -275,10 +282,38 @@ backend_io_e backend_link_connect(backend_link_t *link, request_rec *r,
 /** How a connect that was waited for went: DONE or FAILED. */
 backend_io_e backend_link_connected(backend_link_t *link, int *error);
 
+/**
+ * Send, as much as goes without waiting.
+ * @param iov   after AGAIN the next call must begin with the same bytes: with TLS they
+ *              may be encrypted already
+ * @param sent  gets how many bytes the socket has taken
+ */
 backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
                                int iov_len, apr_size_t *sent, int *error);
+
+/** Receive, as much as is there. */
 backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
                                apr_size_t *len, int *error);
+
+/** Whether decrypted bytes may wait that the descriptor tells nothing of. */
+int backend_tls_has_more(const backend_tls_t *tls);
+
+/** Whether TLS was asked for this name. @param tls  NULL: no TLS, no */
+int backend_tls_is_for(const backend_tls_t *tls, const char *name);
+
+/** Whether there may be more after a receive that asked for so many bytes, and got so
+ * many: else it would be AGAIN, and the descriptor tells when to ask. */
+static inline int backend_link_has_more(const backend_link_t *link, apr_size_t asked,
+                                        apr_size_t got)
+{
+    return link->tls ? backend_tls_has_more(link->tls) : got == asked;
+}
+
+/** Whether a link's TLS was asked for this name; NULL: any link will do. */
+static inline int backend_link_is_for(const backend_link_t *link, const char *name)
+{
+    return !name || backend_tls_is_for(link->tls, name);
+}
 
 /** Give a link back, to be kept for the next request. It may be closed instead. */
 void backend_link_release(backend_link_t *link);
@@ -606,6 +641,72 @@ backend_end_e backend_connect(backend_exchange_t *x);
 
 /** How long a connect to one address may take. */
 apr_interval_time_t backend_connect_max(const backend_exchange_t *x);
+
+/* backend_tls.c, backend_tls_watch.c: TLS on a link */
+
+/** mod_ssl's hook, and the filters below it. */
+void backend_tls_register(void);
+void backend_tls_watch_register(void);
+
+/** Warn of https and wss backends where no module serves them. */
+void backend_tls_check_config(server_rec *s);
+
+/** Per child: the parent of the links' pools. */
+void backend_tls_child_init(apr_pool_t *pchild);
+
+/** The name that x's backend is asked for, and that its certificate must have. */
+const char *backend_tls_name(const backend_exchange_t *x);
+
+/** Whether a module is there that knows TLS. Else the log tells what to do.
+ * @return NONE, or NO_LINK with x->why */
+backend_end_e backend_tls_is_loaded(backend_exchange_t *x);
+
+/**
+ * Begin TLS on x->link, which is connected: the whole handshake, and mod_ssl's checks.
+ * Waits. A link that failed is of no use any more.
+ * @param until  boot clock: not longer than that
+ * @param error  gets an errno when it failed, ETIMEDOUT when it took too long; else 0
+ * @param why    gets a phrase about the backend then, in r->pool
+ * @return NONE; or how the request's attempt ends: its client went away, or TLS to
+ *         backends is not configured here
+ */
+backend_end_e backend_tls_begin(backend_exchange_t *x, apr_time_t until, int *error,
+                                const char **why);
+
+/** As backend_link_send() and backend_link_recv(). An end without close_notify is
+ * FAILED: what came before it may lack its end. */
+backend_io_e backend_tls_send(backend_tls_t *tls, const struct iovec *iov, int iov_len,
+                              apr_size_t *sent, int *error);
+backend_io_e backend_tls_recv(backend_tls_t *tls, char *buf, apr_size_t size, apr_size_t *len,
+                              int *error);
+
+/** An idle one: nothing came but TLS's own messages, which are taken in. Does not
+ * block. */
+int backend_tls_is_quiet(backend_tls_t *tls);
+
+/** A request is done with it, another one begins. */
+void backend_tls_rest(backend_tls_t *tls);
+void backend_tls_resume(backend_tls_t *tls, backend_exchange_t *x);
+
+/** Send close_notify, if that goes without waiting. */
+void backend_tls_farewell(backend_tls_t *tls);
+
+/** Free a link's TLS, and close its socket with it. */
+void backend_tls_free(backend_link_t *link);
+
+/** What an error of a link means: strerror(), or in what way TLS ended.
+ * @param link  NULL, or without TLS: strerror() */
+const char *backend_tls_strerror(const backend_link_t *link, int error, apr_pool_t *p);
+
+/* backend_connect_proxy.c */
+
+/**
+ * Have the proxy of ProxyRemote, to which x->link is connected, connect on to the
+ * backend: the bytes that follow are the backend's.
+ * @param until, error, why, @return  as backend_tls_begin()
+ */
+backend_end_e backend_connect_proxy(backend_exchange_t *x, apr_time_t until, int *error,
+                                    const char **why);
 
 /* backend_head.c */
 

@@ -66,7 +66,8 @@ static backend_end_e receive_more(backend_exchange_t *x)
                                         : "it closed the connection before it answered");
     case BACKEND_IO_FAILED:
         return backend_attempt_cut(x, apr_psprintf(x->r->pool, "the connection broke before the "
-                                           "answer's head was there: %s", strerror(error)));
+                                           "answer's head was there: %s",
+                                           backend_tls_strerror(x->link, error, x->r->pool)));
     default:
         break;
     }
@@ -75,7 +76,7 @@ static backend_end_e receive_more(backend_exchange_t *x)
     }
     x->progress_at = 0;
     x->bytes_in += (apr_off_t)n;
-    x->readable = n == x->in_size - x->in_len;
+    x->readable = backend_link_has_more(x->link, x->in_size - x->in_len, n);
     x->in_len += n;
     return x->protocol->answer(x);
 }

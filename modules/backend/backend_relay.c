@@ -135,7 +135,7 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
     return backend_relay_too_short(x, io == BACKEND_IO_EOF
                 ? "it closed the connection within the answer"
                 : apr_psprintf(x->r->pool, "the connection broke within the answer (%s)",
-                               strerror(error)));
+                               backend_tls_strerror(x->link, error, x->r->pool)));
 }
 
 static apr_size_t relay_piece_size(const backend_exchange_t *x)
@@ -162,7 +162,7 @@ static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, 
     }
     if (!x->in_fresh) {
         io = backend_link_recv(x->link, buf + carried, size - carried, &n, &error);
-        x->readable = x->readable && n == size - carried;
+        x->readable = x->readable && backend_link_has_more(x->link, size - carried, n);
         x->bytes_in += (apr_off_t)n;
         x->progress_at = n ? 0 : x->progress_at;
     }

@@ -48,9 +48,11 @@ backend_target_t *backend_target_all(void)
 }
 
 static int target_is(const backend_target_t *target, const usher_member_t *member,
-                     const char *host, apr_port_t port, const char *uds_path)
+                     const server_rec *tls, const char *host, apr_port_t port,
+                     const char *uds_path)
 {
     return target->key == member->worker && target->generation == member->generation
+           && target->tls == tls
            && target->port == port && !memcmp(target->id, member->id, sizeof(target->id))
            && !strcmp(target->host, host)
            && (uds_path ? target->uds_path && !strcmp(target->uds_path, uds_path)
@@ -62,13 +64,13 @@ static unsigned int target_bucket(const usher_member_t *member)
     return (unsigned int)(((apr_uintptr_t)member->worker >> 6) + member->id[0]) % BUCKETS;
 }
 
-static backend_target_t *target_find(const usher_member_t *member, const char *host,
-                                     apr_port_t port, const char *uds_path)
+static backend_target_t *target_find(const usher_member_t *member, const server_rec *tls,
+                                     const char *host, apr_port_t port, const char *uds_path)
 {
     backend_target_t *target;
 
     for (target = buckets[target_bucket(member)]; target; target = target->next_of_bucket) {
-        if (target_is(target, member, host, port, uds_path)) {
+        if (target_is(target, member, tls, host, port, uds_path)) {
             return target;
         }
     }
@@ -76,7 +78,7 @@ static backend_target_t *target_find(const usher_member_t *member, const char *h
 }
 
 static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member,
-                                     const char *host, apr_port_t port,
+                                     const server_rec *tls, const char *host, apr_port_t port,
                                      const char *uds_path)
 {
     const proxy_worker_shared *s = member->worker->s;
@@ -85,6 +87,7 @@ static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member
     target->key = member->worker;
     memcpy(target->id, member->id, sizeof(target->id));
     target->generation = member->generation;
+    target->tls = tls;
     target->host = apr_pstrdup(p, host);
     target->port = port;
     target->uds_path = uds_path ? apr_pstrdup(p, uds_path) : NULL;
@@ -105,26 +108,27 @@ static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member
 }
 
 backend_target_t *backend_target_get(request_rec *r, const usher_member_t *member,
-                                     const char *host, apr_port_t port,
-                                     const char *uds_path, int reusable)
+                                     const backend_scheme_t *scheme, const char *host,
+                                     apr_port_t port, const char *uds_path, int reusable)
 {
+    const server_rec *tls = scheme->tls ? r->server : NULL;
     backend_target_t *target;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *freed, *resolved;
 
     if (!reusable) {
-        target = target_make(r->pool, member, host, port, uds_path);
+        target = target_make(r->pool, member, tls, host, port, uds_path);
         target->transient = 1;
         return target;
     }
-    target = target_find(member, host, port, uds_path);
+    target = target_find(member, tls, host, port, uds_path);
     if (target) {
         return target;
     }
     apr_thread_mutex_lock(list_mutex);
-    target = target_find(member, host, port, uds_path);
+    target = target_find(member, tls, host, port, uds_path);
     if (!target) {
-        target = target_make(target_pool, member, host, port, uds_path);
+        target = target_make(target_pool, member, tls, host, port, uds_path);
         apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, target_pool);
         apr_thread_cond_create(&freed, target_pool);
         apr_thread_cond_create(&resolved, target_pool);

@@ -35,12 +35,14 @@ static int backend_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t 
             return !OK;
         }
     }
+    backend_tls_check_config(s);
     return usher_core_lookup(&core, "mod_usher_backend", s);
 }
 
 static void backend_child_init(apr_pool_t *pchild, server_rec *s)
 {
     backend_record_child_init(pchild, core);
+    backend_tls_child_init(pchild);
     backend_target_child_init(pchild, s);
     backend_keeper_child_init(pchild, s);
 }
@@ -48,6 +50,7 @@ static void backend_child_init(apr_pool_t *pchild, server_rec *s)
 static void backend_register_hooks(apr_pool_t *p)
 {
     APR_REGISTER_OPTIONAL_FN(usher_backend_serves);
+    backend_tls_register();
     ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(backend_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
