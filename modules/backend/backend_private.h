@@ -280,6 +280,12 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
 backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
                                apr_size_t *len, int *error);
 
+/**
+ * Tell the backend that nothing more will be sent; it may go on sending.
+ * @return DONE; AGAIN: once more when the link can be written; FAILED: *error
+ */
+backend_io_e backend_link_shutdown(backend_link_t *link, int *error);
+
 /** Give a link back, to be kept for the next request. It may be closed instead. */
 void backend_link_release(backend_link_t *link);
 
@@ -765,7 +771,8 @@ int backend_client_check(backend_exchange_t *x, short revents);
 
 /* backend_tunnel.c */
 
-/** Carry bytes both ways until one side ends. */
+/** Pass the 101 on, and carry bytes both ways until both sides have ended, or one
+ * broke: UPGRADED in any case, with who did it in x->state. */
 backend_end_e backend_tunnel_run(backend_exchange_t *x);
 
 /* backend_pick.c */
