@@ -22,6 +22,7 @@
  * backend_relay.c     the body of the answer
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
+ * backend_stop.c      the child shall end now
  * backend_link.c      a connection to a backend
  * backend_tls.c       TLS on it, by mod_ssl
  * backend_target.c    a backend server in this child: addresses, idle links
@@ -774,6 +775,12 @@ int backend_client_check(backend_exchange_t *x, short revents);
 /** Pass the 101 on, and carry bytes both ways until both sides have ended, or one
  * broke: UPGRADED in any case, with who did it in x->state. */
 backend_end_e backend_tunnel_run(backend_exchange_t *x);
+
+/* backend_stop.c */
+
+/** Whether this child shall end now, rather than when its requests are over. To
+ * be asked now and then: nothing wakes up who waits. */
+int backend_stop_is_due(void);
 
 /* backend_pick.c */
 

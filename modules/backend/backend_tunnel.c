@@ -8,7 +8,6 @@
  * its output goes to mod_http2, which does block while the stream's window is
  * closed. */
 #include <apr_portable.h>
-#include <ap_mpm.h>
 #include <http_core.h>
 #include <http_ssl.h>
 
@@ -21,10 +20,9 @@ APLOG_USE_MODULE(usher_backend);
 #define PIECE 32768
 /* After so many bytes the other direction has a turn. */
 #define TURN_MAX ((apr_size_t)262144)
-/* When an MPM's child ends at once it closes the clients' sockets beneath those
- * who serve them; that wakes nobody up who polls, so look now and then. */
+/* A child that ends at once closes the clients' sockets beneath those who serve
+ * them; that wakes nobody up who polls, so look now and then. */
 #define LOOK_INTERVAL APR_USEC_PER_SEC
-#define LOOK_INTERVAL_STOPPING (100 * APR_TIME_C(1000))
 
 /* How it ended. */
 typedef enum {
@@ -146,6 +144,7 @@ static void tunnel_take(tunnel_t *t, apr_bucket_brigade *bb)
         else if (e->length) {
             data = 1;
             t->up_len += e->length;
+            apr_bucket_setaside(e, t->x->r->pool); /* mod_ssl lends its buffer */
         }
     }
     t->client_ended = mark && !data && t->marked;
@@ -374,13 +373,6 @@ static tunnel_end_e tunnel_down(tunnel_t *t, int *moved)
 
 /* Waiting */
 
-static int tunnel_is_stopping(void)
-{
-    int state;
-
-    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
-}
-
 /* One direction had its turn, and there is more to be read. */
 static int tunnel_has_more(const tunnel_t *t)
 {
@@ -391,8 +383,7 @@ static int tunnel_has_more(const tunnel_t *t)
 static int tunnel_poll_time(const tunnel_t *t)
 {
     apr_interval_time_t left = t->moved_at + t->idle_max - backend_now();
-    apr_interval_time_t look = t->c->master ? BACKEND_CLIENT_INTERVAL
-                               : tunnel_is_stopping() ? LOOK_INTERVAL_STOPPING : LOOK_INTERVAL;
+    apr_interval_time_t look = t->c->master ? BACKEND_CLIENT_INTERVAL : LOOK_INTERVAL;
 
     left = left < look ? left : look;
     return left > 0 && !tunnel_has_more(t) ? (int)((left + 999) / 1000) : 0;
@@ -419,7 +410,7 @@ static tunnel_end_e tunnel_wait(tunnel_t *t)
     if (poll(fds, 2, tunnel_poll_time(t)) < 0) {
         fds[0].revents = fds[1].revents = 0; /* a signal */
     }
-    if (tunnel_is_cut_off(t)) {
+    if (backend_stop_is_due() || tunnel_is_cut_off(t)) {
         return TUNNEL_STOPPED;
     }
     if (t->c->aborted || (t->socket && fds[1].revents & (POLLERR | POLLNVAL))) {

@@ -1,0 +1,455 @@
+# Tunnels: WebSockets and other upgrades, from clients of HTTP/1, TLS and HTTP/2,
+# to plain backends, a stock balancer and a cluster; how they end, and what is
+# logged of them.
+use strict;
+use warnings FATAL => 'all';
+
+use Digest::SHA qw(sha1_hex);
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::BackendTest;
+use Usher::Client ();
+use Usher::Env ();
+use Usher::H2 ();
+use Usher::HTTP1;
+use Usher::Pattern;
+use Usher::Wait;
+use Usher::WebSocket qw(ws_frame CLOSE PING PONG);
+
+my $large = 20 * 1024 * 1024;
+# Small buffers, so that they are full before $large bytes have gone.
+my $backend = Usher::Backend->new(rcvbuf => 65536, sndbuf => 65536);
+my $url = $backend->url('/');
+my $ws_url = $url =~ s/^http/ws/r;
+my $tls_port = free_port();
+my $has_h2 = $ENV{USHER_MPM} ne 'prefork' && Usher::Env::load_modules('http2');
+my $has_tls = Usher::Env::load_modules('ssl') && qx(openssl version 2>/dev/null);
+my $h2_conf = $has_h2 ? "Protocols h2c http/1.1\nH2WebSockets On\nH2MaxWorkers 60\n" : '';
+
+my $httpd = backend_httpd('', modules => ['env', 'reqtimeout', $has_h2 ? 'http2' : (), $has_tls ? qw(ssl socache_shmcb) : ()]);
+my $tls_conf = $has_tls ? tls_conf() : '';
+$httpd->conf(Usher::BackendTest::usher_log() . <<"EOT");
+Timeout 1
+SendBufferSize 65536
+ReceiveBufferSize 65536
+ProxyReceiveBufferSize 65536
+RequestReadTimeout body=1
+UsherBackendTimeout total=1500ms
+$h2_conf
+ProxyPass /http/ ${url}http/ upgrade=websocket timeout=20
+ProxyPass /ws/ ${ws_url}ws/ timeout=20
+ProxyPass /any/ ${url}any/ upgrade=ANY timeout=20
+ProxyPass /none/ ${url}none/ timeout=20
+ProxyPass /short/ ${ws_url}short/ timeout=1
+ProxyPass /both/ ${ws_url}both/ timeout=20
+<Location /both/>
+    SetEnv proxy-nohalfclose 1
+</Location>
+<Proxy balancer://stock>
+    BalancerMember @{[ $ws_url =~ s{/$}{}r ]} timeout=20
+</Proxy>
+ProxyPass /stock/ balancer://stock/stock/
+<Proxy balancer://cluster>
+    BalancerMember @{[ $ws_url =~ s{/$}{}r ]} timeout=20 route=a
+    ProxySet lbmethod=usher
+</Proxy>
+ProxyPass /cluster/ balancer://cluster/cluster/
+$tls_conf
+EOT
+ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
+$httpd->log->tolerate(qr/USHER2\d\d\d/);
+
+sub tls_conf {
+    my $root = $httpd->root;
+    my $out = qx(openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout $root/key.pem -out $root/cert.pem 2>&1);
+    die "openssl: $out\n" if $?;
+    return <<"EOT";
+Listen 127.0.0.1:$tls_port
+<VirtualHost 127.0.0.1:$tls_port>
+    SSLEngine On
+    SSLCertificateFile $root/cert.pem
+    SSLCertificateKeyFile $root/key.pem
+    ProxyPass /ws/ ${ws_url}tls-ws/ timeout=20
+    ProxyPass /any/ ${url}tls-any/ upgrade=ANY timeout=20
+</VirtualHost>
+EOT
+}
+
+# The places' names are in the backends' URLs: else they would share one worker.
+sub on {
+    my ($path, @plays) = @_;
+
+    return $backend->on(qr{^/[\w-]+\Q$path\E$}, @plays);
+}
+
+my $ids = 0;
+
+sub new_id { return 't' . ++$ids }
+
+sub client { return Usher::Client->new(port => $httpd->port) // die "connect: $!\n" }
+
+# A client that speaks TLS by way of the openssl command.
+sub tls_client {
+    socketpair my $ours, my $theirs, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0 or die "socketpair: $!\n";
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        close $ours;
+        open STDIN, '<&', $theirs or die $!;
+        open STDOUT, '>&', $theirs or die $!;
+        open STDERR, '>', '/dev/null' or die $!;
+        exec 'openssl', 's_client', '-quiet', '-connect', "127.0.0.1:$tls_port" or POSIX::_exit(127);
+    }
+    close $theirs;
+    return bless { wire => Usher::Wire->new($ours) }, 'Usher::Client';
+}
+
+sub ws {
+    my ($path, $id, %opt) = @_;
+
+    return Usher::WebSocket->open($opt{client} // client(), $path, ['X-Id' => $id // new_id()], %opt);
+}
+
+# Another protocol, of which httpd knows nothing: a client that has its 101.
+sub raw {
+    my ($path, $id, $client, $behind) = @_;
+
+    $client //= client();
+    $client->send(http_request(GET => $path, ['X-Id' => $id, 'Connection' => 'Upgrade', 'Upgrade' => 'raw/1']) . ($behind // ''));
+    my $answer = $client->answer;
+    is($answer->{status}, 101, "$path: 101") or diag explain $answer;
+    return $client;
+}
+
+sub request { return ($backend->deliveries($_[0]))[0] // {} }
+
+sub connection_of {
+    my ($id) = @_;
+    my $conn = request($id)->{conn} // return {};
+
+    return (grep { $_->{id} eq $conn } $backend->connections)[0] // {};
+}
+
+# The backend's connection for this request is closed.
+sub is_closed {
+    my ($id, $limit) = @_;
+
+    return wait_until { (connection_of($id)->{state} // '') eq 'closed' } $limit // 3;
+}
+
+my @echo = (switch_to, websocket_echo, cut);
+
+sub talk {
+    my ($ws, $what) = @_;
+
+    is($ws->{refused}, undef, "$what: the handshake") or diag(explain($ws->{answer})), return;
+    for my $size (0, 1, 125, 126, 65535, 65536, 300_000) {
+        my $bytes = pattern(0, $size);
+        $ws->say($bytes);
+        my $message = $ws->message;
+        ok($message && $message->{payload} eq $bytes && !$message->{masked}, "$what: $size bytes and back")
+            or diag($ws->{how} // 'another message');
+    }
+    $ws->ping('are you there');
+    my $pong = $ws->message // {};
+    is(join(' ', $pong->{opcode} // '', $pong->{payload} // ''), PONG . ' are you there', "$what: ping");
+    $ws->say_in_pieces('in fragments', 5);
+    is(($ws->message // {})->{payload}, 'in fragments', "$what: fragments");
+    $ws->close(1000, 'done');
+    my $close = $ws->message // {};
+    is($close->{opcode}, CLOSE, "$what: close");
+    is($ws->message, undef, "$what: and then");
+    return $ws->{how};
+}
+
+subtest 'WebSocket' => sub {
+    for my $place (qw(http ws any stock cluster both)) {
+        my $id = new_id();
+        on('/chat', [@echo]);
+        is(talk(ws("/$place/chat", $id), $place), 'closed', "$place: the end");
+        ok(is_closed($id), "$place: the backend's connection is closed");
+        my $line = logged($httpd, $id);
+        is($line->{status}, 101, "$place: logged as 101");
+        is($line->{state}, '--', "$place: ended well");
+    }
+};
+
+subtest 'over TLS' => sub {
+    plan skip_all => 'this httpd has no mod_ssl, or there is no openssl command' if !$has_tls;
+    my $id = new_id();
+    is(talk(ws('/ws/chat', $id, client => tls_client()), 'TLS'), 'closed', 'the end');
+    ok(is_closed($id), "the backend's connection is closed");
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+    # Small pieces in one record, and a record larger than what is read at once.
+    my $client = raw('/any/both', my $other = new_id(), tls_client(), 'x') if on('/both', [switch_to, echo_bytes, cut]);
+    $client->send(pattern(0, 500_000));
+    my $got = '';
+    $client->until(sub { $got .= substr ${ $_[0] }, 0, length ${ $_[0] }, ''; length $got >= 500_001 ? 1 : undef }, 10);
+    ok($got eq 'x' . pattern(0, 500_000), 'half a megabyte and back');
+    $client->close;
+    ok(is_closed($other), 'the end goes on');
+};
+
+subtest 'over HTTP/2' => sub {
+    plan skip_all => 'no mod_http2 with this MPM' if !$has_h2;
+    my $h2 = Usher::H2->new(port => $httpd->port);
+    plan skip_all => 'this mod_http2 has no extended CONNECT' if !$h2->offers_connect;
+    for my $place (qw(ws http cluster)) {
+        my $id = new_id();
+        my $ws = Usher::WebSocket->open_h2($h2, "/$place/chat", ['x-id' => $id]);
+        is(talk($ws, "h2 $place"), 'complete', 'the stream ends');
+        ok(is_closed($id), "the backend's connection is closed");
+        is(logged($httpd, $id)->{state}, '--', 'ended well');
+    }
+    my $id = new_id();
+    my $ws = Usher::WebSocket->open_h2($h2, '/ws/chat', ['x-id' => $id]);
+    $ws->say(pattern(0, 3_000_000));
+    ok(($ws->message // { payload => '' })->{payload} eq pattern(0, 3_000_000), 'a large message');
+    $h2->end($ws->stream);
+    ok(is_closed($id), 'the client ends the stream: the backend sees it');
+    is($h2->answer($ws->stream)->{end}, 'complete', 'and the stream is over');
+
+    my $other = Usher::WebSocket->open_h2($h2, '/ws/chat', ['x-id' => $id = new_id()]);
+    $other->say('x');
+    is(($other->message // {})->{payload}, 'x', 'one more stream');
+    my $start = time;
+    $h2->cancel($other->stream);
+    ok((wait_until { $h2->pump; (connection_of($id)->{state} // '') eq 'closed' } 3), 'reset: the backend sees it');
+    cmp_ok(time - $start, '<', 1.3, 'within a second');
+    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+
+    on('/broken', [switch_to, read_body(0), take_bytes(1), rst]);
+    $other = Usher::WebSocket->open_h2($h2, '/ws/broken', ['x-id' => $id = new_id()]);
+    $other->send_bytes('x');
+    my $end = $h2->answer($other->stream)->{end};
+    is($end, 'reset', 'the backend breaks it: the stream is reset');
+    is(logged($httpd, $id)->{state}, 'SD', 'state: the backend');
+
+    on('/refuse', http_answer(403, [], 'no'));
+    $other = Usher::WebSocket->open_h2($h2, '/ws/refuse', ['x-id' => new_id()]);
+    like($other->{refused}, qr/^status (403|0)$/, 'refused by the backend');
+};
+
+subtest 'bytes behind the heads' => sub {
+    my $id = new_id();
+    on('/early', [switch_to(undef, ws_frame(1, 'welcome')), websocket_echo, cut]);
+    my $ws = ws('/ws/early', $id, behind => ws_frame(2, 'at once', mask => 'abcd'));
+    is($ws->{refused}, undef, 'the handshake');
+    is(($ws->message // {})->{payload}, 'welcome', 'what the backend says with its 101');
+    is(($ws->message // {})->{payload}, 'at once', 'what the client says with its request');
+    # More than any buffer of a head.
+    on('/flood', [switch_to(undef, pattern(0, 300_000)), echo_bytes, cut]);
+    my $client = raw('/any/flood', $id = new_id(), undef, my $sent = pattern(300_000, 200_000));
+    $client->half_close;
+    my ($bytes, $how) = $client->read_all;
+    ok($bytes eq pattern(0, 500_000), 'much of both arrives') or diag length $bytes;
+    is($how, 'closed', 'and the end');
+};
+
+subtest 'large, both ways at once' => sub {
+    my $id = new_id();
+    on('/both', [switch_to, both_ways($large), cut]);
+    my $client = raw('/any/both', $id);
+    my ($sent, $got) = (0, 0);
+    my $sha = Digest::SHA->new(1);
+    my $end = time + 30;
+    while ($sent < $large && time < $end) {
+        $sent += $client->send(pattern($sent, 65536), 0.01);
+        $client->wire->read_more(0);
+        $got += length $client->wire->{in};
+        $sha->add(substr $client->wire->{in}, 0, length $client->wire->{in}, '');
+    }
+    $client->half_close;
+    my ($rest, $how) = $client->read_all(30);
+    $got += length $rest;
+    $sha->add($rest);
+    is($how, 'closed', 'the end');
+    is($got, $large, 'the client got all');
+    is($sha->hexdigest, pattern_sha1($large), 'as it was sent');
+    ok(is_closed($id), 'the backend is done');
+    is(request($id)->{body_len}, $sent, 'and got all');
+    is(request($id)->{sha1}, pattern_sha1($sent), 'as it was sent');
+    my $line = logged($httpd, $id);
+    is($line->{state}, '--', 'ended well');
+    my ($out, $in) = $line->{bytes} =~ m{^(\d+)/(\d+)$};
+    cmp_ok($out - $sent, '<', 2000, "bytes: sent ($line->{bytes})");
+    cmp_ok($out, '>', $sent, 'and the head');
+    cmp_ok($in - $large, '<', 2000, 'received');
+    cmp_ok($in, '>', $large, 'and the head');
+};
+
+subtest 'a client that writes all before it reads' => sub {
+    # One direction stands still: the other one goes on.
+    my $id = new_id();
+    on('/push', [switch_to, both_ways($large), cut]);
+    my $client = raw('/any/push', $id);
+    my $put = $client->send_pattern($large, 20);
+    is($put, $large, 'it can send all while it reads nothing');
+    $client->half_close;
+    my ($bytes, $how) = $client->read_all(30);
+    ok($how eq 'closed' && $bytes eq pattern(0, $large), 'and then read all');
+    is(request($id)->{sha1}, pattern_sha1($large), 'the backend got what it sent');
+    # An echo takes no more until it is read from.
+    on('/echo', [switch_to, echo_bytes, cut]);
+    $client = raw('/any/echo', $id = new_id());
+    $put = $client->send(pattern(0, $large), 0.7);
+    cmp_ok($put, '<', $large, "with an echo it stalls ($put bytes)");
+    cmp_ok($put, '>', 100_000, 'within bounds');
+    my $memory = memory();
+    cmp_ok($memory, '<', 400_000, "nothing piles up in httpd ($memory KB)") if !$ENV{ASAN_OPTIONS};
+    my $got = 0;
+    my $sha = Digest::SHA->new(1);
+    my $take = sub {
+        $got += length $client->wire->{in};
+        $sha->add(substr $client->wire->{in}, 0, length $client->wire->{in}, '');
+    };
+    my $end = time + 30;
+    while ($put < $large && time < $end) {
+        $client->wire->read_more(0.05);
+        $take->();
+        $put += $client->send(substr(pattern($put, 65536 < $large - $put ? 65536 : $large - $put), 0), 0);
+    }
+    $client->half_close;
+    while ($client->wire->read_more(10) eq 'data') { $take->() }
+    is($got, $large, 'and goes on');
+    is($sha->hexdigest, pattern_sha1($large), 'with nothing lost');
+};
+
+sub memory {
+    my ($most) = sort { $b <=> $a } map {
+        open my $fh, '<', "/proc/$_/status";
+        my ($rss) = $fh ? join('', <$fh>) =~ /VmRSS:\s+(\d+)/ : 0;
+        $rss // 0;
+    } $httpd->children;
+    return $most;
+}
+
+subtest 'ends' => sub {
+    my $id = new_id();
+    on('/digest', [switch_to, take_bytes, 'you said something', cut]);
+    my $client = raw('/any/digest', $id);
+    $client->send('something');
+    $client->half_close;
+    is(join(' ', $client->read_all), 'you said something closed', "the client's end goes on, and the answer to it comes back");
+    is(request($id)->{body_len}, 9, 'all before it has arrived');
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+
+    on('/halfway', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: raw/1\r\n\r\nbye", half_close]);
+    $client = raw('/any/halfway', $id = new_id());
+    my ($bytes, $how) = $client->read_all(5);
+    is("$bytes $how", 'bye closed', "the backend's end goes on");
+    is(connection_of($id)->{state}, 'open', 'the other half is open');
+    $client->send('more');
+    $client->close;
+    ok(is_closed($id), 'until the client ends it');
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+
+    on('/halfway2', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nbye", half_close]);
+    $client = ws('/both/halfway2', $id = new_id())->{client};
+    ok(is_closed($id), "proxy-nohalfclose: the backend's end ends both");
+    on('/silent', [switch_to, stall]);
+    $client = ws('/both/silent', $id = new_id())->{client};
+    $client->half_close;
+    is(($client->read_all(3))[1], 'closed', "and so does the client's");
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+};
+
+subtest 'broken' => sub {
+    my $id = new_id();
+    on('/silent', [switch_to, stall]);
+    my $client = raw('/any/silent', $id);
+    my $start = time;
+    $client->reset;
+    ok((wait_until { request($id)->{gone} || connection_of($id)->{state} eq 'closed' } 3), 'by the client: the backend sees it');
+    cmp_ok(time - $start, '<', 1, 'at once');
+    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+    ok($httpd->log->wait_for(qr/USHER2040: \Q$url\E\S*: the client broke the tunnel \(raw\/1\)/, 3), 'and the log says so');
+
+    on('/rst', [switch_to, 'last words', take_bytes(2), rst]);
+    $client = raw('/any/rst', $id = new_id());
+    $client->send('go');
+    is(join(' ', $client->read_all(3)), 'last words closed', 'by the backend: the client has what was said before');
+    is(logged($httpd, $id)->{state}, 'SD', 'state: the backend');
+    ok($httpd->log->wait_for(qr/USHER2041: \Q$url\E\S*: the backend broke the tunnel/, 3), 'and the log says so');
+
+    # While nobody reads
+    on('/push', [switch_to, fill(50_000_000), cut]);
+    $client = raw('/any/push', $id = new_id());
+    $client->reset;
+    ok(is_closed($id), 'a client that goes while it is sent much');
+    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+};
+
+subtest 'silence' => sub {
+    my $id = new_id();
+    on('/chat', [@echo]);
+    my $ws = ws('/short/chat', $id);
+    my $start = time;
+    for (1 .. 4) {
+        select undef, undef, undef, 0.4;
+        $ws->say('x');
+        $ws->message;
+    }
+    is($ws->message(3), undef, 'closed');
+    is($ws->{how}, 'closed', 'in good order');
+    cmp_ok(time - $start, '>', 2.4, 'not while something is said');
+    cmp_ok(time - $start, '<', 4, 'a second after the last word: Timeout is as long');
+    ok(is_closed($id), 'the backend sees the end');
+    my $line = logged($httpd, $id);
+    is($line->{state}, 'sD', 'state: idle for too long');
+    my @times = split m{/}, $line->{times};
+    cmp_ok($times[3], '>', 2_400_000, 'its time is how long it was open');
+    ok($httpd->log->wait_for(qr/USHER2021: \Q$ws_url\E\S*: nothing went through/, 3), 'and the log says so');
+
+    on('/flood', [switch_to, fill(50_000_000), cut]);
+    my $client = ws('/short/flood', $id = new_id())->{client};
+    ok(is_closed($id, 5), 'a client that takes nothing');
+    is(logged($httpd, $id)->{state}, 'cD', 'state: the client was too slow');
+    $client->reset;
+
+    $ws = ws('/ws/chat', $id = new_id());
+    select undef, undef, undef, 1.8;
+    $ws->say('late');
+    is(($ws->message // {})->{payload}, 'late', 'total= is over long since: the tunnel goes on');
+    $ws->close;
+};
+
+subtest 'no tunnel' => sub {
+    my %answer = (200 => 'plain', 403 => 'no', 426 => 'another version');
+    for my $status (sort keys %answer) {
+        on('/no', http_answer($status, [], $answer{$status}));
+        my $client = client();
+        my $ws = ws('/ws/no', undef, client => $client);
+        is(tells($ws->{answer}), "$status complete $answer{$status}", "$status is an answer like others");
+        is($client->request(GET => '/http/no')->{status}, $status, 'and the connection is kept');
+    }
+    on('/chat', [@echo]);
+    is(ws('/none/chat')->{refused}, 'status 502', 'a 101 that was not asked for: no upgrade= there');
+    is(client()->request(GET => '/ws/chat')->{status}, 502, 'nor by the client');
+    on('/other', [switch_to('chess'), cut]);
+    is(ws('/ws/other')->{refused}, 'status 502', 'another protocol than what was asked for');
+    on('/hasty', [leave_body, switch_to('websocket'), cut]);
+    my $client = client();
+    $client->send("POST /ws/hasty HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 100000\r\n\r\n" . 'x' x 20000);
+    is($client->answer->{status}, 502, 'before the request was read');
+};
+
+subtest 'restarts' => sub {
+    my $id = new_id();
+    on('/chat', [@echo]);
+    my $ws = ws('/ws/chat', $id);
+    $ws->say('before');
+    is(($ws->message // {})->{payload}, 'before', 'a tunnel');
+    ok($httpd->graceful, 'a graceful restart');
+    $ws->say('after');
+    is(($ws->message // {})->{payload}, 'after', 'it goes on');
+    select undef, undef, undef, 1.5;
+    $ws->say('long after');
+    is(($ws->message // {})->{payload}, 'long after', 'for as long as it likes');
+    $ws->close;
+    is(($ws->message // {})->{opcode}, CLOSE, 'and ends well');
+    ok(is_closed($id), 'on both sides');
+};
+
+$httpd->finish('httpd lives, and logs nothing but what broke');
+done_testing;
