@@ -779,7 +779,8 @@ backend_end_e backend_tunnel_run(backend_exchange_t *x);
 /* backend_stop.c */
 
 /** Whether this child shall end now, rather than when its requests are over. To
- * be asked now and then: nothing wakes up who waits. */
+ * be asked at the beginning, else it is not learnt in time, and now and then:
+ * nothing wakes up who waits. */
 int backend_stop_is_due(void);
 
 /* backend_pick.c */

@@ -4,50 +4,48 @@
  * A child that ends gracefully waits for its requests, and hears of nothing else
  * any more: when the limit is over (GracefulShutdownTimeout, or a plain stop
  * after a graceful restart) its parent sends SIGTERM, which the threaded MPMs
- * then ignore, and SIGKILL some nine seconds later. So that SIGTERM is heard
- * here, by a handler before the MPM's. It is set no earlier than such a child
- * needs it, as the MPM sets its own one late. */
+ * ignore then, and SIGKILL some nine seconds later. So that SIGTERM is heard
+ * here, by a handler before the MPM's own. MPMs also send it to themselves, only
+ * to wake up. */
 #include <signal.h>
 #include <stdatomic.h>
-
-#include <ap_mpm.h>
+#include <unistd.h>
 
 #include "backend_private.h"
 
-static _Atomic int listening;
+static atomic_flag busy = ATOMIC_FLAG_INIT;
 static volatile sig_atomic_t told;
-static struct sigaction before;
+static struct sigaction before; /* the MPM's */
 
-static void stop_handler(int signal)
+static void stop_handler(int signal, siginfo_t *info, void *context)
 {
-    told = 1;
+    if (info->si_pid != getpid()) {
+        told = 1;
+    }
     before.sa_handler(signal);
 }
 
-static int stop_is_graceful(void)
-{
-    int state;
-
-    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
-}
-
+/* The MPM sets its own handler late, when requests may be served already. */
 static void stop_listen(void)
 {
-    struct sigaction action = { .sa_handler = stop_handler };
+    struct sigaction now, action;
 
-    if (sigaction(SIGTERM, NULL, &before) != 0 || before.sa_flags & SA_SIGINFO
-        || before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN) {
-        return; /* nobody waits for us */
+    if (sigaction(SIGTERM, NULL, &now) != 0 || now.sa_flags & SA_SIGINFO
+        || now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) {
+        return; /* it is ours, or nothing waits for us */
     }
-    action.sa_flags = before.sa_flags;
-    action.sa_mask = before.sa_mask;
+    before = now;
+    action = now;
+    action.sa_sigaction = stop_handler;
+    action.sa_flags |= SA_SIGINFO;
     sigaction(SIGTERM, &action, NULL);
 }
 
 int backend_stop_is_due(void)
 {
-    if (!listening && stop_is_graceful() && !atomic_exchange(&listening, 1)) {
+    if (!told && !atomic_flag_test_and_set(&busy)) {
         stop_listen();
+        atomic_flag_clear(&busy);
     }
     return told;
 }

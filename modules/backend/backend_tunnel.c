@@ -560,6 +560,9 @@ static void tunnel_finish(tunnel_t *t, tunnel_end_e end)
     case TUNNEL_BACKEND_BROKE:
         x->state.who = 'S';
         tunnel_log_broken(t, end);
+        if (t->c->master) {
+            backend_relay_break(x); /* the stream can be reset behind its last bytes */
+        }
         break;
     default:
         break;
@@ -577,6 +580,7 @@ backend_end_e backend_tunnel_run(backend_exchange_t *x)
     ap_send_interim_response(x->r, 1);
     tunnel_filters(x->r);
     tunnel_begin(&t, x);
+    backend_stop_is_due(); /* from now on */
     tunnel_finish(&t, tunnel_loop(&t));
     return BACKEND_END_UPGRADED;
 }

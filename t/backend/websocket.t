@@ -98,7 +98,8 @@ sub tls_client {
         open STDIN, '<&', $theirs or die $!;
         open STDOUT, '>&', $theirs or die $!;
         open STDERR, '>', '/dev/null' or die $!;
-        exec 'openssl', 's_client', '-quiet', '-connect', "127.0.0.1:$tls_port" or POSIX::_exit(127);
+        exec 'openssl', 's_client', '-quiet', '-no_ign_eof', '-nocommands',
+            '-connect', "127.0.0.1:$tls_port" or POSIX::_exit(127);
     }
     close $theirs;
     return bless { wire => Usher::Wire->new($ours) }, 'Usher::Client';
@@ -224,6 +225,16 @@ subtest 'over HTTP/2' => sub {
     my $end = $h2->answer($other->stream)->{end};
     is($end, 'reset', 'the backend breaks it: the stream is reset');
     is(logged($httpd, $id)->{state}, 'SD', 'state: the backend');
+
+    my $other_h2 = Usher::H2->new(port => $httpd->port);
+    on('/push', [switch_to, both_ways($large), cut]);
+    my $stream = $other_h2->connect_to('/ws/push', 'websocket', ['x-id' => $id = new_id()]);
+    my $sent = pattern(0, 3_000_000);
+    is($other_h2->send_data($stream, $sent), length $sent, 'much goes up');
+    $other_h2->end($stream);
+    my $answer = $other_h2->answer($stream, timeout => 20);
+    ok($answer->{complete} && $answer->{body} eq pattern(0, $large), 'and down at once');
+    is(request($id)->{sha1}, pattern_sha1(3_000_000), 'as it was sent');
 
     on('/refuse', http_answer(403, [], 'no'));
     $other = Usher::WebSocket->open_h2($h2, '/ws/refuse', ['x-id' => new_id()]);
@@ -451,5 +462,67 @@ subtest 'restarts' => sub {
     ok(is_closed($id), 'on both sides');
 };
 
+# An httpd that ends: with a tunnel, and a client that is told so.
+sub ending_httpd {
+    my $ending = backend_httpd(<<"EOT");
+GracefulShutdownTimeout 1
+ProxyPass /ws/ ${ws_url}end-ws/ timeout=60
+EOT
+    ok($ending->start, 'another httpd');
+    on('/chat', [@echo]);
+    my $id = new_id();
+    my $ws = ws('/ws/chat', $id, client => Usher::Client->new(port => $ending->port));
+    $ws->say('x');
+    is(($ws->message // {})->{payload}, 'x', 'with a tunnel');
+    return ($ending, $ws, $id);
+}
+
+sub ended {
+    my ($ending, $ws, $id, $limit) = @_;
+    my $start = time;
+
+    is($ws->message($limit), undef, 'its client');
+    like($ws->{how}, qr/^(?:closed|reset)$/, 'sees the end');
+    ok(is_closed($id, $limit), 'so does the backend');
+    cmp_ok(time - $start, '<', $limit, sprintf 'soon (%.1f s)', time - $start);
+    return;
+}
+
+subtest 'a graceful stop' => sub {
+    my ($ending, $ws, $id) = ending_httpd();
+    kill 'WINCH', $ending->pid;
+    select undef, undef, undef, 0.5;
+    $ws->say('y');
+    is(($ws->message // {})->{payload}, 'y', 'the tunnel goes on');
+    ended($ending, $ws, $id, 5);
+    ok((wait_until { !$ending->running } 4), 'httpd ends');
+    is(logged($ending, $id)->{state}, 'PD', 'logged: httpd ended it') if $ENV{USHER_MPM} ne 'prefork';
+    $ending->log->tolerate(qr/USHER2\d\d\d/);
+    $ending->log->finish('no crash');
+};
+
+subtest 'a stop' => sub {
+    for my $restarted (0, 1) {
+        my ($ending, $ws, $id) = ending_httpd();
+        ok($ending->graceful, 'after a graceful restart') if $restarted;
+        kill 'TERM', $ending->pid;
+        ended($ending, $ws, $id, 2.5);
+        ok((wait_until { !$ending->running } 5), 'httpd ends');
+        is(logged($ending, $id)->{state}, 'PD', 'logged: httpd ended it') if $ENV{USHER_MPM} ne 'prefork';
+        # Parents complain of children that take a moment.
+        $ending->log->tolerate(qr/USHER2\d\d\d|AH00045/);
+        $ending->log->finish('no crash');
+    }
+};
+
+subtest 'a child is killed' => sub {
+    my ($ending, $ws, $id) = ending_httpd();
+    kill 'KILL', $ending->children;
+    ended($ending, $ws, $id, 3);
+    $ending->log->tolerate(qr/AH00051|AH00052|exit signal Killed|USHER/);
+    $ending->finish('httpd lives');
+};
+
+$httpd->log->tolerate(qr/\[ssl:warn\]/);
 $httpd->finish('httpd lives, and logs nothing but what broke');
 done_testing;
