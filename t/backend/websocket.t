@@ -1,10 +1,10 @@
 # Tunnels: WebSockets and other upgrades, from clients of HTTP/1, TLS and HTTP/2,
-# to plain backends, a stock balancer and a cluster; how they end, and what is
-# logged of them.
+# to plain backends, a stock balancer, a cluster and a real Tomcat. How they end is
+# in tunnel_ends.t.
 use strict;
 use warnings FATAL => 'all';
 
-use Digest::SHA qw(sha1_hex);
+use Digest::SHA ();
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -14,8 +14,11 @@ use Usher::Env ();
 use Usher::H2 ();
 use Usher::HTTP1;
 use Usher::Pattern;
+use Usher::Tomcat ();
+use Usher::TunnelTest;
 use Usher::Wait;
-use Usher::WebSocket qw(ws_frame CLOSE PING PONG);
+use Usher::WebSocket qw(ws_frame CLOSE PONG);
+use Usher::Wire ();
 
 my $large = 20 * 1024 * 1024;
 # Small buffers, so that they are full before $large bytes have gone.
@@ -27,7 +30,7 @@ my $has_h2 = $ENV{USHER_MPM} ne 'prefork' && Usher::Env::load_modules('http2');
 my $has_tls = Usher::Env::load_modules('ssl') && qx(openssl version 2>/dev/null);
 my $h2_conf = $has_h2 ? "Protocols h2c http/1.1\nH2WebSockets On\nH2MaxWorkers 60\n" : '';
 
-my $httpd = backend_httpd('', modules => ['env', 'reqtimeout', $has_h2 ? 'http2' : (), $has_tls ? qw(ssl socache_shmcb) : ()]);
+my $httpd = backend_httpd('', modules => ['reqtimeout', $has_h2 ? 'http2' : (), $has_tls ? qw(ssl socache_shmcb) : ()]);
 my $tls_conf = $has_tls ? tls_conf() : '';
 $httpd->conf(Usher::BackendTest::usher_log() . <<"EOT");
 Timeout 1
@@ -35,17 +38,11 @@ SendBufferSize 65536
 ReceiveBufferSize 65536
 ProxyReceiveBufferSize 65536
 RequestReadTimeout body=1
-UsherBackendTimeout total=1500ms
 $h2_conf
 ProxyPass /http/ ${url}http/ upgrade=websocket timeout=20
 ProxyPass /ws/ ${ws_url}ws/ timeout=20
 ProxyPass /any/ ${url}any/ upgrade=ANY timeout=20
 ProxyPass /none/ ${url}none/ timeout=20
-ProxyPass /short/ ${ws_url}short/ timeout=1
-ProxyPass /both/ ${ws_url}both/ timeout=20
-<Location /both/>
-    SetEnv proxy-nohalfclose 1
-</Location>
 <Proxy balancer://stock>
     BalancerMember @{[ $ws_url =~ s{/$}{}r ]} timeout=20
 </Proxy>
@@ -57,6 +54,7 @@ ProxyPass /stock/ balancer://stock/stock/
 ProxyPass /cluster/ balancer://cluster/cluster/
 $tls_conf
 EOT
+tunnels($httpd, $backend);
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 $httpd->log->tolerate(qr/USHER2\d\d\d/);
 
@@ -76,19 +74,6 @@ Listen 127.0.0.1:$tls_port
 EOT
 }
 
-# The places' names are in the backends' URLs: else they would share one worker.
-sub on {
-    my ($path, @plays) = @_;
-
-    return $backend->on(qr{^/[\w-]+\Q$path\E$}, @plays);
-}
-
-my $ids = 0;
-
-sub new_id { return 't' . ++$ids }
-
-sub client { return Usher::Client->new(port => $httpd->port) // die "connect: $!\n" }
-
 # A client that speaks TLS by way of the openssl command.
 sub tls_client {
     socketpair my $ours, my $theirs, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0 or die "socketpair: $!\n";
@@ -104,41 +89,6 @@ sub tls_client {
     close $theirs;
     return bless { wire => Usher::Wire->new($ours) }, 'Usher::Client';
 }
-
-sub ws {
-    my ($path, $id, %opt) = @_;
-
-    return Usher::WebSocket->open($opt{client} // client(), $path, ['X-Id' => $id // new_id()], %opt);
-}
-
-# Another protocol, of which httpd knows nothing: a client that has its 101.
-sub raw {
-    my ($path, $id, $client, $behind) = @_;
-
-    $client //= client();
-    $client->send(http_request(GET => $path, ['X-Id' => $id, 'Connection' => 'Upgrade', 'Upgrade' => 'raw/1']) . ($behind // ''));
-    my $answer = $client->answer;
-    is($answer->{status}, 101, "$path: 101") or diag explain $answer;
-    return $client;
-}
-
-sub request { return ($backend->deliveries($_[0]))[0] // {} }
-
-sub connection_of {
-    my ($id) = @_;
-    my $conn = request($id)->{conn} // return {};
-
-    return (grep { $_->{id} eq $conn } $backend->connections)[0] // {};
-}
-
-# The backend's connection for this request is closed.
-sub is_closed {
-    my ($id, $limit) = @_;
-
-    return wait_until { (connection_of($id)->{state} // '') eq 'closed' } $limit // 3;
-}
-
-my @echo = (switch_to, websocket_echo, cut);
 
 sub talk {
     my ($ws, $what) = @_;
@@ -164,7 +114,7 @@ sub talk {
 }
 
 subtest 'WebSocket' => sub {
-    for my $place (qw(http ws any stock cluster both)) {
+    for my $place (qw(http ws any stock cluster)) {
         my $id = new_id();
         on('/chat', [@echo]);
         is(talk(ws("/$place/chat", $id), $place), 'closed', "$place: the end");
@@ -239,6 +189,30 @@ subtest 'over HTTP/2' => sub {
     on('/refuse', http_answer(403, [], 'no'));
     $other = Usher::WebSocket->open_h2($h2, '/ws/refuse', ['x-id' => new_id()]);
     like($other->{refused}, qr/^status (403|0)$/, 'refused by the backend');
+};
+
+subtest 'a real Tomcat' => sub {
+    plan skip_all => Usher::Tomcat->missing if Usher::Tomcat->missing;
+    my $tomcat = Usher::Tomcat->start;
+    is(Usher::Client->get($tomcat->port, '/websocket.jsp')->{status}, 200, 'has a WebSocket');
+    my $front = backend_httpd("ProxyPass / ws://127.0.0.1:@{[ $tomcat->port ]}/\n");
+    ok($front->start, 'httpd before it');
+    my $ws = ws('/websocket', my $id = new_id(), client => Usher::Client->new(port => $front->port));
+    is($ws->{refused}, undef, 'the handshake');
+    $ws->frame(1, 'hello');
+    is(($ws->message // {})->{payload}, 'hello', 'a text and back');
+    $ws->say_in_pieces(pattern(0, 3_000_000), 100_000);
+    ok(($ws->message(20) // { payload => '' })->{payload} eq pattern(0, 3_000_000), 'much and back');
+    $ws->ping('there?');
+    is(($ws->message // {})->{opcode}, PONG, 'ping');
+    $ws->frame(1, 'close');
+    is(substr(($ws->message // { payload => '' })->{payload}, 2), 'as you wish', 'it closes');
+    $ws->close;
+    is($ws->message, undef, 'and so do we');
+    is($ws->{how}, 'closed', 'in good order');
+    $ws->{client}->close;
+    is(logged($front, $id)->{state}, '--', 'ended well');
+    $front->finish('nothing in the log');
 };
 
 subtest 'bytes behind the heads' => sub {
@@ -335,96 +309,6 @@ sub memory {
     return $most;
 }
 
-subtest 'ends' => sub {
-    my $id = new_id();
-    on('/digest', [switch_to, take_bytes, 'you said something', cut]);
-    my $client = raw('/any/digest', $id);
-    $client->send('something');
-    $client->half_close;
-    is(join(' ', $client->read_all), 'you said something closed', "the client's end goes on, and the answer to it comes back");
-    is(request($id)->{body_len}, 9, 'all before it has arrived');
-    is(logged($httpd, $id)->{state}, '--', 'ended well');
-
-    on('/halfway', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: raw/1\r\n\r\nbye", half_close]);
-    $client = raw('/any/halfway', $id = new_id());
-    my ($bytes, $how) = $client->read_all(5);
-    is("$bytes $how", 'bye closed', "the backend's end goes on");
-    is(connection_of($id)->{state}, 'open', 'the other half is open');
-    $client->send('more');
-    $client->close;
-    ok(is_closed($id), 'until the client ends it');
-    is(logged($httpd, $id)->{state}, '--', 'ended well');
-
-    on('/halfway2', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nbye", half_close]);
-    $client = ws('/both/halfway2', $id = new_id())->{client};
-    ok(is_closed($id), "proxy-nohalfclose: the backend's end ends both");
-    on('/silent', [switch_to, stall]);
-    $client = ws('/both/silent', $id = new_id())->{client};
-    $client->half_close;
-    is(($client->read_all(3))[1], 'closed', "and so does the client's");
-    is(logged($httpd, $id)->{state}, '--', 'ended well');
-};
-
-subtest 'broken' => sub {
-    my $id = new_id();
-    on('/silent', [switch_to, stall]);
-    my $client = raw('/any/silent', $id);
-    my $start = time;
-    $client->reset;
-    ok((wait_until { request($id)->{gone} || connection_of($id)->{state} eq 'closed' } 3), 'by the client: the backend sees it');
-    cmp_ok(time - $start, '<', 1, 'at once');
-    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
-    ok($httpd->log->wait_for(qr/USHER2040: \Q$url\E\S*: the client broke the tunnel \(raw\/1\)/, 3), 'and the log says so');
-
-    on('/rst', [switch_to, 'last words', take_bytes(2), rst]);
-    $client = raw('/any/rst', $id = new_id());
-    $client->send('go');
-    is(join(' ', $client->read_all(3)), 'last words closed', 'by the backend: the client has what was said before');
-    is(logged($httpd, $id)->{state}, 'SD', 'state: the backend');
-    ok($httpd->log->wait_for(qr/USHER2041: \Q$url\E\S*: the backend broke the tunnel/, 3), 'and the log says so');
-
-    # While nobody reads
-    on('/push', [switch_to, fill(50_000_000), cut]);
-    $client = raw('/any/push', $id = new_id());
-    $client->reset;
-    ok(is_closed($id), 'a client that goes while it is sent much');
-    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
-};
-
-subtest 'silence' => sub {
-    my $id = new_id();
-    on('/chat', [@echo]);
-    my $ws = ws('/short/chat', $id);
-    my $start = time;
-    for (1 .. 4) {
-        select undef, undef, undef, 0.4;
-        $ws->say('x');
-        $ws->message;
-    }
-    is($ws->message(3), undef, 'closed');
-    is($ws->{how}, 'closed', 'in good order');
-    cmp_ok(time - $start, '>', 2.4, 'not while something is said');
-    cmp_ok(time - $start, '<', 4, 'a second after the last word: Timeout is as long');
-    ok(is_closed($id), 'the backend sees the end');
-    my $line = logged($httpd, $id);
-    is($line->{state}, 'sD', 'state: idle for too long');
-    my @times = split m{/}, $line->{times};
-    cmp_ok($times[3], '>', 2_400_000, 'its time is how long it was open');
-    ok($httpd->log->wait_for(qr/USHER2021: \Q$ws_url\E\S*: nothing went through/, 3), 'and the log says so');
-
-    on('/flood', [switch_to, fill(50_000_000), cut]);
-    my $client = ws('/short/flood', $id = new_id())->{client};
-    ok(is_closed($id, 5), 'a client that takes nothing');
-    is(logged($httpd, $id)->{state}, 'cD', 'state: the client was too slow');
-    $client->reset;
-
-    $ws = ws('/ws/chat', $id = new_id());
-    select undef, undef, undef, 1.8;
-    $ws->say('late');
-    is(($ws->message // {})->{payload}, 'late', 'total= is over long since: the tunnel goes on');
-    $ws->close;
-};
-
 subtest 'no tunnel' => sub {
     my %answer = (200 => 'plain', 403 => 'no', 426 => 'another version');
     for my $status (sort keys %answer) {
@@ -443,84 +327,6 @@ subtest 'no tunnel' => sub {
     my $client = client();
     $client->send("POST /ws/hasty HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 100000\r\n\r\n" . 'x' x 20000);
     is($client->answer->{status}, 502, 'before the request was read');
-};
-
-subtest 'restarts' => sub {
-    my $id = new_id();
-    on('/chat', [@echo]);
-    my $ws = ws('/ws/chat', $id);
-    $ws->say('before');
-    is(($ws->message // {})->{payload}, 'before', 'a tunnel');
-    ok($httpd->graceful, 'a graceful restart');
-    $ws->say('after');
-    is(($ws->message // {})->{payload}, 'after', 'it goes on');
-    select undef, undef, undef, 1.5;
-    $ws->say('long after');
-    is(($ws->message // {})->{payload}, 'long after', 'for as long as it likes');
-    $ws->close;
-    is(($ws->message // {})->{opcode}, CLOSE, 'and ends well');
-    ok(is_closed($id), 'on both sides');
-};
-
-# An httpd that ends: with a tunnel, and a client that is told so.
-sub ending_httpd {
-    my $ending = backend_httpd(<<"EOT");
-GracefulShutdownTimeout 1
-ProxyPass /ws/ ${ws_url}end-ws/ timeout=60
-EOT
-    ok($ending->start, 'another httpd');
-    on('/chat', [@echo]);
-    my $id = new_id();
-    my $ws = ws('/ws/chat', $id, client => Usher::Client->new(port => $ending->port));
-    $ws->say('x');
-    is(($ws->message // {})->{payload}, 'x', 'with a tunnel');
-    return ($ending, $ws, $id);
-}
-
-sub ended {
-    my ($ending, $ws, $id, $limit) = @_;
-    my $start = time;
-
-    is($ws->message($limit), undef, 'its client');
-    like($ws->{how}, qr/^(?:closed|reset)$/, 'sees the end');
-    ok(is_closed($id, $limit), 'so does the backend');
-    cmp_ok(time - $start, '<', $limit, sprintf 'soon (%.1f s)', time - $start);
-    return;
-}
-
-subtest 'a graceful stop' => sub {
-    my ($ending, $ws, $id) = ending_httpd();
-    kill 'WINCH', $ending->pid;
-    select undef, undef, undef, 0.5;
-    $ws->say('y');
-    is(($ws->message // {})->{payload}, 'y', 'the tunnel goes on');
-    ended($ending, $ws, $id, 5);
-    ok((wait_until { !$ending->running } 4), 'httpd ends');
-    is(logged($ending, $id)->{state}, 'PD', 'logged: httpd ended it') if $ENV{USHER_MPM} ne 'prefork';
-    $ending->log->tolerate(qr/USHER2\d\d\d/);
-    $ending->log->finish('no crash');
-};
-
-subtest 'a stop' => sub {
-    for my $restarted (0, 1) {
-        my ($ending, $ws, $id) = ending_httpd();
-        ok($ending->graceful, 'after a graceful restart') if $restarted;
-        kill 'TERM', $ending->pid;
-        ended($ending, $ws, $id, 2.5);
-        ok((wait_until { !$ending->running } 5), 'httpd ends');
-        is(logged($ending, $id)->{state}, 'PD', 'logged: httpd ended it') if $ENV{USHER_MPM} ne 'prefork';
-        # Parents complain of children that take a moment.
-        $ending->log->tolerate(qr/USHER2\d\d\d|AH00045/);
-        $ending->log->finish('no crash');
-    }
-};
-
-subtest 'a child is killed' => sub {
-    my ($ending, $ws, $id) = ending_httpd();
-    kill 'KILL', $ending->children;
-    ended($ending, $ws, $id, 3);
-    $ending->log->tolerate(qr/AH00051|AH00052|exit signal Killed|USHER/);
-    $ending->finish('httpd lives');
 };
 
 $httpd->log->tolerate(qr/\[ssl:warn\]/);
