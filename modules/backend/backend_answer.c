@@ -237,6 +237,9 @@ static backend_end_e answer_upgrade(backend_exchange_t *x, const char *upgrade)
         x->state.who = 'P';
         return BACKEND_END_MALFORMED;
     }
+    if (x->sending != BACKEND_SEND_DONE) {
+        return backend_attempt_malformed(x, "it switches protocols before it has read the request");
+    }
     apr_table_setn(x->r->headers_out, "Connection", "Upgrade");
     apr_table_setn(x->r->headers_out, "Upgrade", upgrade);
     return BACKEND_END_UPGRADED;

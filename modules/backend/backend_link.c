@@ -349,6 +349,15 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
     return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
 }
 
+backend_io_e backend_link_shutdown(backend_link_t *link, int *error)
+{
+    if (shutdown(link->fd, SHUT_WR) != 0) {
+        *error = errno;
+        return BACKEND_IO_FAILED;
+    }
+    return BACKEND_IO_DONE;
+}
+
 void backend_link_release(backend_link_t *link)
 {
     backend_target_t *target = link->target;

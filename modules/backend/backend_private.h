@@ -22,6 +22,7 @@
  * backend_relay.c     the body of the answer
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
+ * backend_stop.c      the child shall end now
  * backend_link.c      a connection to a backend
  * backend_connect_proxy.c  through a proxy's CONNECT (ProxyRemote, TLS)
  * backend_tls.c       TLS on it, by mod_ssl
@@ -314,6 +315,12 @@ static inline int backend_link_is_for(const backend_link_t *link, const char *na
 {
     return !name || backend_tls_is_for(link->tls, name);
 }
+
+/**
+ * Tell the backend that nothing more will be sent; it may go on sending.
+ * @return DONE; AGAIN: once more when the link can be written; FAILED: *error
+ */
+backend_io_e backend_link_shutdown(backend_link_t *link, int *error);
 
 /** Give a link back, to be kept for the next request. It may be closed instead. */
 void backend_link_release(backend_link_t *link);
@@ -866,8 +873,16 @@ int backend_client_check(backend_exchange_t *x, short revents);
 
 /* backend_tunnel.c */
 
-/** Carry bytes both ways until one side ends. */
+/** Pass the 101 on, and carry bytes both ways until both sides have ended, or one
+ * broke: UPGRADED in any case, with who did it in x->state. */
 backend_end_e backend_tunnel_run(backend_exchange_t *x);
+
+/* backend_stop.c */
+
+/** Whether this child shall end now, rather than when its requests are over. To
+ * be asked at the beginning, else it is not learnt in time, and now and then:
+ * nothing wakes up who waits. */
+int backend_stop_is_due(void);
 
 /* backend_pick.c */
 

@@ -1,104 +1,586 @@
-/* After 101 Switching Protocols: bytes go both ways until one side ends.
- * mod_proxy's tunnel does it; it wants a conn_rec for the backend's side. */
+/* After 101 Switching Protocols: bytes go both ways until both sides have ended.
+ *
+ * Neither side ever waits for the other one: what was read from one is all that
+ * is held for the other, a piece in each direction, and as long as that has not
+ * gone nothing more is read. The client's side goes through httpd's connection
+ * filters (TLS); what they hold back is pushed when the socket takes more, never
+ * flushed, as that would block. An HTTP/2 stream has a pipe that tells of input;
+ * its output goes to mod_http2, which does block while the stream's window is
+ * closed. */
 #include <apr_portable.h>
+#include <http_core.h>
+#include <http_ssl.h>
 
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
 
-/* What the backend has said already behind its head goes first. */
-static apr_status_t tunnel_pass_rest(backend_exchange_t *x)
-{
-    conn_rec *c = x->r->connection;
-    apr_bucket_brigade *bb;
-    apr_status_t rv;
+/* What is read at once, and so held in each direction. The core's output filter
+ * blocks when it holds more than FlushMaxThreshold (64 KB), TLS added. */
+#define PIECE 32768
+/* After so many bytes the other direction has a turn. */
+#define TURN_MAX ((apr_size_t)262144)
+/* A child that ends at once closes the clients' sockets beneath those who serve
+ * them; that wakes nobody up who polls, so look now and then. */
+#define LOOK_INTERVAL APR_USEC_PER_SEC
 
-    if (!x->in_len) {
-        return APR_SUCCESS;
-    }
-    bb = apr_brigade_create(x->r->pool, c->bucket_alloc);
-    apr_brigade_write(bb, NULL, NULL, x->in, x->in_len);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
-    rv = ap_pass_brigade(c->output_filters, bb);
-    apr_brigade_destroy(bb);
-    x->in_len = 0;
-    return rv;
-}
+/* How it ended. */
+typedef enum {
+    TUNNEL_GOES_ON,
+    TUNNEL_OVER,
+    TUNNEL_IDLE,
+    TUNNEL_CLIENT_BROKE,
+    TUNNEL_BACKEND_BROKE,
+    TUNNEL_STOPPED       /* httpd does */
+} tunnel_end_e;
+
+typedef struct {
+    backend_exchange_t *x;
+    conn_rec *c;
+    apr_socket_t *socket;     /* the client's; NULL: an HTTP/2 stream */
+    apr_size_t piece;
+    apr_interval_time_t idle_max;
+    apr_time_t moved_at;      /* boot clock: bytes went, in either direction */
+    const char *error;        /* what broke, a phrase */
+    unsigned int no_half : 1; /* one side's end ends the other one */
+    /* From the client to the backend */
+    apr_bucket_brigade *up;   /* read and not yet sent */
+    apr_size_t up_len;
+    unsigned int client_ready : 1; /* there may be something to be read */
+    unsigned int client_ended : 1; /* it will send nothing more */
+    unsigned int client_hup : 1;   /* poll() has no more to tell of it */
+    unsigned int marked : 1;       /* the last read gave an end of a request only */
+    unsigned int link_shut : 1;    /* the backend knows of the end */
+    unsigned int link_deaf : 1;    /* it takes nothing any more */
+    /* From the backend to the client */
+    apr_bucket_brigade *down;      /* for passing; empty between two calls */
+    unsigned int link_ready : 1;
+    unsigned int link_ended : 1;
+    unsigned int link_hup : 1;
+    unsigned int client_full : 1;  /* the filters hold what it does not take yet */
+    unsigned int client_shut : 1;
+} tunnel_t;
 
 /* The greater of both sides' time-outs, as mod_proxy_http has it. */
-static apr_interval_time_t tunnel_timeout(const backend_exchange_t *x)
+static apr_interval_time_t tunnel_idle_max(const backend_exchange_t *x)
 {
-    const proxy_worker *worker = x->member.worker;
-    apr_interval_time_t backend = worker->s->timeout_set ? worker->s->timeout
-                                  : x->sconf->timeout_set ? x->sconf->timeout
-                                                          : x->r->server->timeout;
+    apr_interval_time_t backend = backend_attempt_io_max(x), client = x->r->server->timeout;
 
-    return backend > x->r->server->timeout ? backend : x->r->server->timeout;
+    return backend > client ? backend : client;
 }
 
-static apr_status_t tunnel_origin(backend_exchange_t *x, apr_pool_t *p, conn_rec **origin)
-{
-    proxy_conn_rec *conn = apr_pcalloc(p, sizeof(*conn));
-    apr_os_sock_t fd = x->link->fd;
-    apr_status_t rv = apr_os_sock_put(&conn->sock, &fd, p);
+/* The client's side: httpd's filters */
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+/* Whether the MPM has closed the client's socket. Its number may be another
+ * connection's by now: nobody may use that one any more. */
+static int tunnel_is_cut_off(const tunnel_t *t)
+{
+    apr_os_sock_t fd = -1;
+
+    return t->socket && (apr_os_sock_get(&fd, t->socket) != APR_SUCCESS
+                         || fd != t->x->client_fd);
+}
+
+static tunnel_end_e tunnel_client_broke(tunnel_t *t, apr_status_t rv)
+{
+    char text[120];
+
+    if (tunnel_is_cut_off(t)) {
+        return TUNNEL_STOPPED;
     }
-    rv = apr_socket_addr_get(&conn->addr, APR_REMOTE, conn->sock);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (APR_STATUS_IS_TIMEUP(rv)) {
+        t->client_full = 1;
+        return TUNNEL_IDLE; /* HTTP/2: no window for so long */
     }
-    apr_socket_timeout_set(conn->sock, tunnel_timeout(x));
-    conn->worker = x->member.worker;
-    conn->hostname = x->target->host;
-    conn->pool = conn->scpool = p;
-    if (ap_proxy_connection_create_ex("USHER", conn, x->r) != OK) {
-        return APR_EGENERAL;
+    t->error = t->c->master || rv == APR_SUCCESS || rv == APR_ECONNABORTED
+                   ? "its connection or stream was reset"
+                   : apr_pstrdup(t->x->r->pool, apr_strerror(rv, text, sizeof(text)));
+    return TUNNEL_CLIENT_BROKE;
+}
+
+/* Have the last filter write what it holds, as far as the socket takes it: what
+ * MPMs do in the same case. */
+static tunnel_end_e tunnel_push(tunnel_t *t)
+{
+    ap_filter_t *last = t->c->output_filters;
+    apr_status_t rv;
+
+    while (last->next) {
+        last = last->next;
     }
-    *origin = conn->connection;
-    return APR_SUCCESS;
+    rv = last->frec->filter_func.out_func(last, NULL);
+    t->client_full = t->c->data_in_output_filters;
+    return rv == APR_SUCCESS && !t->c->aborted ? TUNNEL_GOES_ON : tunnel_client_broke(t, rv);
+}
+
+static tunnel_end_e tunnel_pass(tunnel_t *t)
+{
+    apr_status_t rv;
+
+    if (t->c->master) { /* else it waits for more before it sends */
+        APR_BRIGADE_INSERT_TAIL(t->down, apr_bucket_flush_create(t->c->bucket_alloc));
+    }
+    rv = ap_pass_brigade(t->c->output_filters, t->down);
+    apr_brigade_cleanup(t->down);
+    if (rv != APR_SUCCESS || t->c->aborted) {
+        return tunnel_client_broke(t, rv);
+    }
+    return tunnel_push(t);
+}
+
+/* Keep what has bytes. The end of a request is none of the stream's: mod_http2
+ * says one where the request had no body. But it says that once. */
+static void tunnel_take(tunnel_t *t, apr_bucket_brigade *bb)
+{
+    apr_bucket *e, *next;
+    int data = 0, mark = 0;
+
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = next) {
+        next = APR_BUCKET_NEXT(e);
+        if (APR_BUCKET_IS_METADATA(e)) {
+            mark = 1;
+            apr_bucket_delete(e);
+        }
+        else if (e->length) {
+            data = 1;
+            t->up_len += e->length;
+            apr_bucket_setaside(e, t->x->r->pool); /* mod_ssl lends its buffer */
+        }
+    }
+    t->client_ended = mark && !data && t->marked;
+    t->marked = mark && !data;
+    if (!data && !mark) {
+        t->client_ready = 0;
+    }
+    APR_BRIGADE_CONCAT(t->up, bb);
+}
+
+static tunnel_end_e tunnel_read_client(tunnel_t *t)
+{
+    apr_bucket_brigade *bb = t->x->read_bb;
+    apr_status_t rv;
+
+    while (t->client_ready && !t->client_ended && t->up_len < t->piece) {
+        rv = ap_get_brigade(t->c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                            (apr_off_t)(t->piece - t->up_len));
+        if (rv == APR_SUCCESS) {
+            tunnel_take(t, bb);
+        }
+        else if (APR_STATUS_IS_EAGAIN(rv)) {
+            t->client_ready = 0;
+        }
+        else if (APR_STATUS_IS_EOF(rv)) {
+            t->client_ended = 1;
+        }
+        apr_brigade_cleanup(bb);
+        if (t->c->aborted || (rv != APR_SUCCESS && t->client_ready && !t->client_ended)) {
+            return tunnel_client_broke(t, rv);
+        }
+    }
+    return TUNNEL_GOES_ON;
+}
+
+/* From the client to the backend */
+
+/* Bytes of t->up that lie in memory, to be sent at once. */
+static int tunnel_gather(tunnel_t *t, struct iovec iov[BACKEND_PIECES_MAX], apr_status_t *rv)
+{
+    apr_bucket *e = APR_BRIGADE_FIRST(t->up), *next;
+    const char *data;
+    apr_size_t len;
+    int n = 0;
+
+    for (*rv = APR_SUCCESS; e != APR_BRIGADE_SENTINEL(t->up) && n < BACKEND_PIECES_MAX; e = next) {
+        *rv = apr_bucket_read(e, &data, &len, APR_BLOCK_READ);
+        if (*rv != APR_SUCCESS) {
+            return 0;
+        }
+        next = APR_BUCKET_NEXT(e);
+        if (len) {
+            iov[n].iov_base = (char *)data;
+            iov[n++].iov_len = len;
+        }
+        else {
+            apr_bucket_delete(e);
+        }
+    }
+    return n;
+}
+
+static void tunnel_sent(tunnel_t *t, apr_size_t n)
+{
+    apr_bucket *e;
+
+    t->x->bytes_out += (apr_off_t)n;
+    t->up_len -= n;
+    while (n) {
+        e = APR_BRIGADE_FIRST(t->up);
+        if (n < e->length) {
+            apr_bucket_split(e, n);
+        }
+        n -= e->length;
+        apr_bucket_delete(e);
+    }
+}
+
+/* The backend takes no more; what it says is still of use. */
+static void tunnel_link_is_deaf(tunnel_t *t, int error)
+{
+    t->error = apr_pstrdup(t->x->r->pool, strerror(error));
+    t->link_deaf = t->link_shut = t->client_ended = 1;
+    t->link_ready = 1;
+    apr_brigade_cleanup(t->up);
+    t->up_len = 0;
+}
+
+/* The client's end goes on once all before it has. */
+static void tunnel_end_up(tunnel_t *t)
+{
+    int error = 0;
+
+    switch (backend_link_shutdown(t->x->link, &error)) {
+    case BACKEND_IO_AGAIN:
+        break;
+    case BACKEND_IO_FAILED:
+        tunnel_link_is_deaf(t, error);
+        break;
+    default:
+        t->link_shut = 1;
+    }
+}
+
+static tunnel_end_e tunnel_up(tunnel_t *t, int *moved)
+{
+    struct iovec iov[BACKEND_PIECES_MAX];
+    tunnel_end_e end = TUNNEL_GOES_ON;
+    apr_status_t rv;
+    apr_size_t n, turn;
+    int len, error = 0;
+
+    for (turn = 0; turn < TURN_MAX && !t->link_shut; turn += n) {
+        end = tunnel_read_client(t);
+        if (end != TUNNEL_GOES_ON || !t->up_len) {
+            break;
+        }
+        len = tunnel_gather(t, iov, &rv);
+        if (!len) {
+            return tunnel_client_broke(t, rv);
+        }
+        switch (backend_link_send(t->x->link, iov, len, &n, &error)) {
+        case BACKEND_IO_DONE:
+            tunnel_sent(t, n);
+            *moved = 1;
+            break;
+        case BACKEND_IO_AGAIN:
+            return TUNNEL_GOES_ON;
+        default:
+            tunnel_link_is_deaf(t, error);
+        }
+    }
+    if (end == TUNNEL_GOES_ON && t->client_ended && !t->up_len && !t->link_shut) {
+        tunnel_end_up(t);
+    }
+    return end;
+}
+
+/* From the backend to the client */
+
+/* What came with the head goes first. */
+static backend_io_e tunnel_recv(tunnel_t *t, char *buf, apr_size_t *len, int *error)
+{
+    backend_exchange_t *x = t->x;
+    backend_io_e io = BACKEND_IO_DONE;
+
+    if (x->in_len) {
+        *len = x->in_len < t->piece ? x->in_len : t->piece;
+        memcpy(buf, x->in, *len);
+        x->in_len -= *len;
+        memmove(x->in, x->in + *len, x->in_len);
+    }
+    else {
+        io = backend_link_recv(x->link, buf, t->piece, len, error);
+        x->bytes_in += (apr_off_t)*len;
+        /* TLS has its own buffer, of which poll() does not know. */
+        t->link_ready = *len == t->piece || x->link->tls || t->link_hup;
+    }
+    return io;
+}
+
+/* A read of the link into t->down. */
+static tunnel_end_e tunnel_read_link(tunnel_t *t, apr_size_t *len)
+{
+    backend_exchange_t *x = t->x;
+    char *buf = apr_bucket_alloc(t->piece, t->c->bucket_alloc);
+    int error = 0;
+    backend_io_e io = tunnel_recv(t, buf, len, &error);
+
+    if (io == BACKEND_IO_DONE) {
+        APR_BRIGADE_INSERT_TAIL(t->down, apr_bucket_heap_create(buf, *len, apr_bucket_free,
+                                                                t->c->bucket_alloc));
+        return TUNNEL_GOES_ON;
+    }
+    apr_bucket_free(buf);
+    *len = 0;
+    if (io == BACKEND_IO_AGAIN) {
+        t->link_ready = 0;
+    }
+    else if (io == BACKEND_IO_EOF && !t->link_deaf) {
+        t->link_ended = 1;
+    }
+    else {
+        t->error = t->link_deaf ? t->error : apr_pstrdup(x->r->pool, strerror(error));
+        return TUNNEL_BACKEND_BROKE;
+    }
+    return TUNNEL_GOES_ON;
+}
+
+/* The backend's end goes on. Only a bare TCP connection can be closed halfway:
+ * in TLS before 1.3 the other half ends with it, httpd cannot send its
+ * close_notify and go on reading, and mod_http2 resets a stream that was ended
+ * before its client has. */
+static tunnel_end_e tunnel_end_down(tunnel_t *t)
+{
+    if (!t->socket || ap_ssl_conn_is_ssl(t->c)) {
+        return TUNNEL_OVER;
+    }
+    if (!tunnel_is_cut_off(t)) {
+        apr_socket_shutdown(t->socket, APR_SHUTDOWN_WRITE);
+    }
+    t->client_shut = 1;
+    return TUNNEL_GOES_ON;
+}
+
+static tunnel_end_e tunnel_down(tunnel_t *t, int *moved)
+{
+    tunnel_end_e end = t->client_full ? tunnel_push(t) : TUNNEL_GOES_ON;
+    apr_size_t n, turn;
+
+    for (turn = 0; end == TUNNEL_GOES_ON && turn < TURN_MAX; turn += n) {
+        if (t->client_full || !t->link_ready || t->link_ended) {
+            break;
+        }
+        end = tunnel_read_link(t, &n);
+        if (n) {
+            *moved = 1;
+            end = tunnel_pass(t);
+        }
+    }
+    if (end == TUNNEL_GOES_ON && t->link_ended && !t->client_full && !t->client_shut) {
+        end = tunnel_end_down(t);
+    }
+    return end;
+}
+
+/* Waiting */
+
+/* One direction had its turn, and there is more to be read. */
+static int tunnel_has_more(const tunnel_t *t)
+{
+    return (t->link_ready && !t->link_ended && !t->client_full)
+           || (t->client_ready && !t->client_ended && !t->up_len);
+}
+
+static int tunnel_poll_time(const tunnel_t *t)
+{
+    apr_interval_time_t left = t->moved_at + t->idle_max - backend_now();
+    apr_interval_time_t look = t->c->master ? BACKEND_CLIENT_INTERVAL : LOOK_INTERVAL;
+
+    left = left < look ? left : look;
+    return left > 0 && !tunnel_has_more(t) ? (int)((left + 999) / 1000) : 0;
+}
+
+/* With nothing to be asked a broken connection still tells so. One that has
+ * told it would do so again and again: it is not asked any more. */
+static void tunnel_poll_fds(const tunnel_t *t, struct pollfd fds[2])
+{
+    fds[0].fd = t->link_hup ? -1 : t->x->link->fd;
+    fds[0].events = (short)((t->link_ready || t->link_ended || t->client_full ? 0 : POLLIN)
+                            | (t->up_len || (t->client_ended && !t->link_shut) ? POLLOUT : 0));
+    fds[1].fd = t->client_hup ? -1 : t->x->client_fd;
+    fds[1].events = (short)((t->client_ready || t->client_ended || t->up_len ? 0 : POLLIN)
+                            | (t->client_full && t->socket ? POLLOUT : 0));
+    fds[0].revents = fds[1].revents = 0;
+}
+
+static tunnel_end_e tunnel_wait(tunnel_t *t)
+{
+    struct pollfd fds[2];
+
+    tunnel_poll_fds(t, fds);
+    if (poll(fds, 2, tunnel_poll_time(t)) < 0) {
+        fds[0].revents = fds[1].revents = 0; /* a signal */
+    }
+    if (backend_stop_is_due() || tunnel_is_cut_off(t)) {
+        return TUNNEL_STOPPED;
+    }
+    if (t->c->aborted || (t->socket && fds[1].revents & (POLLERR | POLLNVAL))) {
+        return tunnel_client_broke(t, APR_SUCCESS);
+    }
+    if (t->client_full && fds[1].revents & POLLOUT) {
+        t->moved_at = backend_now(); /* it took some */
+    }
+    t->link_hup = t->link_hup || (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL));
+    t->client_hup = t->client_hup || (fds[1].revents & (POLLHUP | POLLERR | POLLNVAL));
+    t->link_ready = t->link_ready || fds[0].revents & POLLIN || t->link_hup;
+    t->client_ready = t->client_ready || fds[1].revents & POLLIN || t->client_hup;
+    return TUNNEL_GOES_ON;
+}
+
+/* The whole */
+
+static int tunnel_is_over(const tunnel_t *t)
+{
+    return t->no_half ? (t->link_shut && !t->link_deaf) || (t->link_ended && !t->client_full)
+                      : t->link_ended && t->link_shut && !t->client_full;
+}
+
+/* One round: what can be done, and whether there is more to be done at once. */
+static tunnel_end_e tunnel_round(tunnel_t *t, int *moved)
+{
+    tunnel_end_e end = tunnel_up(t, moved);
+
+    if (end == TUNNEL_GOES_ON) {
+        end = tunnel_down(t, moved);
+    }
+    return end == TUNNEL_GOES_ON && tunnel_is_over(t) ? TUNNEL_OVER : end;
+}
+
+static tunnel_end_e tunnel_loop(tunnel_t *t)
+{
+    tunnel_end_e end;
+    int moved;
+
+    for (;;) {
+        moved = 0;
+        end = tunnel_round(t, &moved);
+        if (end != TUNNEL_GOES_ON) {
+            return end;
+        }
+        if (moved) {
+            t->moved_at = backend_now();
+        }
+        else if (backend_now() - t->moved_at >= t->idle_max) {
+            return TUNNEL_IDLE;
+        }
+        end = tunnel_wait(t);
+        if (end != TUNNEL_GOES_ON) {
+            return end;
+        }
+    }
+}
+
+/* The stacks of filters become the connection's. */
+static void tunnel_filters(request_rec *r)
+{
+    conn_rec *c = r->connection;
+
+    /* It holds back small writes, to make larger records of them. */
+    ap_remove_output_filter_byhandle(c->output_filters, "SSL/TLS Coalescing Filter");
+    /* It would take a tunnel for a request that is slow to come. */
+    ap_remove_input_filter_byhandle(c->input_filters, "reqtimeout");
+    r->input_filters = r->proto_input_filters = c->input_filters;
+    r->output_filters = r->proto_output_filters = c->output_filters;
+    c->keepalive = AP_CONN_CLOSE;
+}
+
+static void tunnel_begin(tunnel_t *t, backend_exchange_t *x)
+{
+    conn_rec *c = x->r->connection;
+    core_server_config *core = ap_get_core_module_config(c->base_server->module_config);
+
+    memset(t, 0, sizeof(*t));
+    t->x = x;
+    t->c = c;
+    t->socket = c->master ? NULL : ap_get_conn_socket(c);
+    t->piece = core->flush_max_threshold / 2 < PIECE ? core->flush_max_threshold / 2 + 1 : PIECE;
+    t->idle_max = tunnel_idle_max(x);
+    t->moved_at = backend_now();
+    t->no_half = apr_table_get(x->r->subprocess_env, "proxy-nohalfclose") != NULL;
+    t->up = apr_brigade_create(x->r->pool, c->bucket_alloc);
+    t->down = apr_brigade_create(x->r->pool, c->bucket_alloc);
+    /* What came behind the heads is in the filters, or in TLS. */
+    t->client_ready = t->link_ready = 1;
+}
+
+static void tunnel_log_broken(const tunnel_t *t, tunnel_end_e end)
+{
+    const backend_exchange_t *x = t->x;
+
+    if (end == TUNNEL_CLIENT_BROKE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2040)
+                      "%s: the client broke the tunnel (%s): %s", x->member.url, x->upgrade,
+                      t->error);
+    }
+    else if (end == TUNNEL_BACKEND_BROKE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2041)
+                      "%s: the backend broke the tunnel (%s): %s", x->member.url, x->upgrade,
+                      t->error);
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2042)
+                      "%s: httpd stops, so the tunnel (%s) was closed", x->member.url, x->upgrade);
+    }
+}
+
+static void tunnel_log_idle(const tunnel_t *t)
+{
+    const backend_exchange_t *x = t->x;
+    int ms = (int)apr_time_as_msec(t->idle_max);
+
+    if (t->client_full) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2043)
+                      "%s: the client took nothing of what came through the tunnel (%s) for %d "
+                      "ms: closed", x->member.url, x->upgrade, ms);
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2021)
+                      "%s: nothing went through the tunnel (%s) for %d ms: closed. Raise "
+                      "timeout= of the backend for longer silences", x->member.url, x->upgrade,
+                      ms);
+    }
+}
+
+/* Tell who ended it, and leave the client's connection as it deserves. */
+static void tunnel_finish(tunnel_t *t, tunnel_end_e end)
+{
+    backend_exchange_t *x = t->x;
+
+    switch (end) {
+    case TUNNEL_IDLE:
+        x->state.who = t->client_full ? 'c' : 's';
+        tunnel_log_idle(t);
+        t->c->aborted = t->c->aborted || t->client_full; /* nobody waits for it again */
+        break;
+    case TUNNEL_CLIENT_BROKE:
+    case TUNNEL_STOPPED:
+        x->state.who = end == TUNNEL_STOPPED ? 'P' : 'C';
+        tunnel_log_broken(t, end);
+        t->c->aborted = 1;
+        break;
+    case TUNNEL_BACKEND_BROKE:
+        x->state.who = 'S';
+        tunnel_log_broken(t, end);
+        if (t->c->master) {
+            backend_relay_break(x); /* the stream can be reset behind its last bytes */
+        }
+        break;
+    default:
+        break;
+    }
+    apr_brigade_destroy(t->up);
+    apr_brigade_destroy(t->down);
 }
 
 backend_end_e backend_tunnel_run(backend_exchange_t *x)
 {
-    request_rec *r = x->r;
-    proxy_tunnel_rec *tunnel;
-    conn_rec *origin = NULL;
-    apr_status_t rv;
-    apr_pool_t *p;
+    tunnel_t t;
 
     x->passed = 1;
-    ap_send_interim_response(r, 1);
-    rv = tunnel_pass_rest(x);
-    if (rv != APR_SUCCESS) {
-        x->client_gone = 1;
-        x->state.who = 'C';
-        x->why = "the client went away";
-        return BACKEND_END_CLIENT;
-    }
-    apr_pool_create(&p, r->pool);
-    rv = tunnel_origin(x, p, &origin);
-    if (rv == APR_SUCCESS) {
-        rv = ap_proxy_tunnel_create(&tunnel, r, origin, x->upgrade);
-    }
-    if (rv == APR_SUCCESS) {
-        tunnel->timeout = tunnel_timeout(x);
-        if (ap_proxy_tunnel_run(tunnel) == HTTP_GATEWAY_TIME_OUT) {
-            x->state.who = 's';
-            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2021)
-                          "%s: neither side of the tunnel (%s) said anything for %d seconds: "
-                          "closed. Raise timeout= of the backend for longer silences",
-                          x->member.url, x->upgrade, (int)apr_time_sec(tunnel->timeout));
-        }
-    }
-    else {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r, USHERLOGNO(2013)
-                      "%s: no tunnel could be made for the protocol %s; the "
-                      "connection is closed", x->member.url, x->upgrade);
-        r->connection->keepalive = AP_CONN_CLOSE;
-    }
-    apr_pool_destroy(p);
     x->link_close = 1;
+    ap_send_interim_response(x->r, 1);
+    tunnel_filters(x->r);
+    tunnel_begin(&t, x);
+    backend_stop_is_due(); /* from now on */
+    tunnel_finish(&t, tunnel_loop(&t));
     return BACKEND_END_UPGRADED;
 }

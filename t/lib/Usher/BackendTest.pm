@@ -44,7 +44,12 @@ sub backend_httpd {
     # How the tests fare with mod_proxy_http, to look at by hand
     return stock_httpd($conf =~ s/^\s*Usher.*\n//mgr, %opt) if $ENV{USHER_STOCK};
     delete $opt{modules};
-    return Usher::Httpd->new(modules => [@modules, @$more], conf => one_child() . <<'EOT' . $conf, %opt);
+    return Usher::Httpd->new(modules => [@modules, @$more], conf => usher_log() . $conf, %opt);
+}
+
+# What such an httpd's configuration begins with.
+sub usher_log {
+    return one_child() . <<'EOT';
 LogFormat "%{X-Id}i\t%>s\t%X\t%{state}^US\t%{attempts}^US\t%{times}^US\t%{USHER_STATE}e\t%{USHER_ATTEMPTS}e\t%{USHER_TIMES}e\t%{USHER_REPLAYS}e\t%{USHER_BYTES}e\t%{USHER_MEMBER}e\t%{USHER_STATE}n" usher
 CustomLog logs/usher_log usher
 EOT

@@ -5,6 +5,8 @@
 #   my $id = $h2->start(GET => '/a', ['x-id' => 7]);
 #   my $a = $h2->answer($id);     # ->{status}, ->{body}, ->{complete}, ->{end}
 #   $h2->cancel($id);             # RST_STREAM
+#   my $id = $h2->connect_to('/ws', 'websocket');       # extended CONNECT (RFC 8441)
+#   $h2->send_data($id, 'bytes'); $h2->end($id);
 package Usher::H2;
 
 use strict;
@@ -52,10 +54,11 @@ sub _field {
 # start(method, path, [name => value, ...], more): sends the head; without
 # "more" the request ends with it. Returns the stream.
 sub start {
-    my ($self, $method, $path, $headers, $more) = @_;
+    my ($self, $method, $path, $headers, $more, $protocol) = @_;
     my $id = $self->{next};
     my @headers = @{ $headers // [] };
-    my $block = _field(':method', $method) . _field(':scheme', 'http') . _field(':authority', 'localhost') . _field(':path', $path);
+    my $block = _field(':method', $method) . _field(':scheme', 'http') . _field(':authority', 'localhost') . _field(':path', $path)
+        . (defined $protocol ? _field(':protocol', $protocol) : '');
 
     $self->{next} += 2;
     while (my ($name, $value) = splice @headers, 0, 2) { $block .= _field($name, $value) }
@@ -63,6 +66,45 @@ sub start {
     $self->{client}->send(_frame('HEADERS', $more ? 4 : 5, $id, $block));
     return $id;
 }
+
+# Whether the server takes extended CONNECT, as its settings tell.
+sub offers_connect {
+    my ($self) = @_;
+
+    $self->wait_for(10, sub { $_[0]{settled} });
+    return $self->{connect};
+}
+
+# connect_to(path, protocol, [name => value, ...]): a stream that stays open.
+sub connect_to {
+    my ($self, $path, $protocol, $headers) = @_;
+
+    $self->offers_connect;
+    return $self->start(CONNECT => $path, $headers, 1, $protocol);
+}
+
+# Sends bytes as the windows allow: how many went.
+sub send_data {
+    my ($self, $id, $bytes, $seconds) = @_;
+    my $end = Time::HiRes::time() + ($seconds // 10);
+    my $stream = $self->{streams}{$id};
+    my $at = 0;
+
+    while ($at < length $bytes && !$stream->{end}) {
+        my ($size) = sort { $a <=> $b } 16384, length($bytes) - $at, $stream->{window}, $self->{window};
+        if ($size <= 0) {
+            last if !$self->_read($end - Time::HiRes::time());
+            next;
+        }
+        $self->{client}->send(_frame('DATA', 0, $id, substr $bytes, $at, $size));
+        $_->{window} -= $size for $stream, $self;
+        $at += $size;
+    }
+    return $at;
+}
+
+# Our side of the stream is over.
+sub end { my ($self, $id) = @_; return $self->{client}->send(_frame('DATA', 1, $id, '')) }
 
 # Sends $count bytes of the pattern as the request's body, as the windows
 # allow; false where the stream ended meanwhile.
@@ -156,10 +198,12 @@ sub _take {
     if ($type eq 'SETTINGS' && !($flags & 1)) {
         while (length $payload) {
             my ($key, $value) = unpack 'nN', substr $payload, 0, 6, '';
+            $self->{connect} = $value if $key == 8;
             next if $key != 4;
             $_->{window} += $value - $self->{initial} for values %{ $self->{streams} };
             $self->{initial} = $value;
         }
+        $self->{settled} = 1;
         $self->{client}->send(_frame('SETTINGS', 1, 0, ''));
     } elsif ($type eq 'PING' && !($flags & 1)) {
         $self->{client}->send(_frame('PING', 1, 0, $payload));

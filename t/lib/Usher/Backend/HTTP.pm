@@ -4,7 +4,7 @@ package Usher::Backend::HTTP;
 use strict;
 use warnings FATAL => 'all';
 
-use parent 'Usher::Backend::Connection';
+use parent qw(Usher::Backend::Connection Usher::Backend::Tunnel);
 use Usher::HTTP1;
 
 sub read_request {
@@ -81,6 +81,7 @@ sub says_close {
     my ($self) = @_;
     my $req = $self->{request};
 
+    return 1 if $self->{switched};
     return 1 if http_has_token($req->{headers}, 'Connection', 'close');
     return 1 if $req->{proto} eq 'HTTP/1.0' && !http_has_token($req->{headers}, 'Connection', 'keep-alive');
     my ($head) = $self->{sent_head} =~ /^(HTTP.*?\r\n)\r\n/s or return 0;

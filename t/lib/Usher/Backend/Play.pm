@@ -24,6 +24,16 @@
 #     say_continue()             send "100 Continue"
 #     ask_body($times)           AJP: GET_BODY_CHUNK again and again (without: for ever)
 #
+#   another protocol (after these the connection is closed)
+#     switch_to($name, $behind)  "101 Switching Protocols" to it, default what was asked for; a
+#                                WebSocket's key is answered; and these bytes in the same packet
+#     websocket_echo()           says each frame back, pings too, until a close frame
+#     echo_bytes()               says all bytes back, as they come, until the peer's FIN
+#     take_bytes($n)             reads $n bytes; without: until the peer's FIN (their number and
+#                                SHA-1 are the request's body_len and sha1)
+#     both_ways($n)              sends $n bytes of Usher::Pattern while it reads, until all is
+#                                sent and the peer's FIN came
+#
 # When a play is over the connection is kept for another request, unless the
 # request was not read to its end, or request or answer said "close".
 package Usher::Backend::Play;
@@ -36,7 +46,8 @@ use Usher::AJP ();
 use Usher::Pattern;
 
 our @EXPORT = qw(at garble fill trickle echo stall hold cut rst half_close idle
-    read_body read_slowly leave_body say_continue ask_body);
+    read_body read_slowly leave_body say_continue ask_body
+    switch_to websocket_echo echo_bytes take_bytes both_ways);
 
 sub _step { my ($do, @with) = @_; return bless { do => $do, with => [@with] }, 'Usher::Backend::Step' }
 
@@ -53,6 +64,12 @@ sub read_slowly  { return _step('read_slowly', @_) }
 sub leave_body   { return _step('leave_body') }
 sub say_continue { return _step('say_continue') }
 sub ask_body     { return _step('ask_body', @_) }
+
+sub switch_to      { return _step('switch_to', @_) }
+sub websocket_echo { return _step('websocket_echo') }
+sub echo_bytes     { return _step('echo_bytes') }
+sub take_bytes     { return _step('take_bytes', @_) }
+sub both_ways      { return _step('both_ways', @_) }
 
 my %piece = (plain => 65536, chunked => 16384, ajp => $Usher::AJP::CHUNK_MAX);
 

@@ -1,0 +1,204 @@
+# How tunnels end: one side does, or breaks, or nobody says anything; httpd
+# restarts, stops or is killed. What goes through them is in websocket.t.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::BackendTest;
+use Usher::Client ();
+use Usher::TunnelTest;
+use Usher::Wait;
+use Usher::WebSocket qw(CLOSE);
+
+my $backend = Usher::Backend->new(rcvbuf => 65536, sndbuf => 65536);
+my $url = $backend->url('/');
+my $ws_url = $url =~ s/^http/ws/r;
+my $httpd = backend_httpd(<<"EOT", modules => [qw(env reqtimeout)]);
+Timeout 1
+RequestReadTimeout body=1
+SendBufferSize 65536
+UsherBackendTimeout total=1500ms
+ProxyPass /any/ ${url}any/ upgrade=ANY timeout=20
+ProxyPass /ws/ ${ws_url}ws/ timeout=20
+ProxyPass /short/ ${ws_url}short/ timeout=1
+ProxyPass /both/ ${ws_url}both/ timeout=20
+<Location /both/>
+    SetEnv proxy-nohalfclose 1
+</Location>
+EOT
+tunnels($httpd, $backend);
+ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
+$httpd->log->tolerate(qr/USHER2\d\d\d/);
+
+subtest 'ends' => sub {
+    my $id = new_id();
+    on('/digest', [switch_to, take_bytes, 'you said something', cut]);
+    my $client = raw('/any/digest', $id);
+    $client->send('something');
+    $client->half_close;
+    is(join(' ', $client->read_all), 'you said something closed', "the client's end goes on, and the answer to it comes back");
+    is(request($id)->{body_len}, 9, 'all before it has arrived');
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+
+    on('/halfway', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: raw/1\r\n\r\nbye", half_close]);
+    $client = raw('/any/halfway', $id = new_id());
+    my ($bytes, $how) = $client->read_all(5);
+    is("$bytes $how", 'bye closed', "the backend's end goes on");
+    is(connection_of($id)->{state}, 'open', 'the other half is open');
+    $client->send('more');
+    $client->close;
+    ok(is_closed($id), 'until the client ends it');
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+
+    on('/halfway2', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nbye", half_close]);
+    $client = ws('/both/halfway2', $id = new_id())->{client};
+    ok(is_closed($id), "proxy-nohalfclose: the backend's end ends both");
+    on('/silent', [switch_to, stall]);
+    $client = ws('/both/silent', $id = new_id())->{client};
+    $client->half_close;
+    is(($client->read_all(3))[1], 'closed', "and so does the client's");
+    is(logged($httpd, $id)->{state}, '--', 'ended well');
+};
+
+subtest 'broken' => sub {
+    my $id = new_id();
+    on('/silent', [switch_to, stall]);
+    my $client = raw('/any/silent', $id);
+    my $start = time;
+    $client->reset;
+    ok((wait_until { request($id)->{gone} || connection_of($id)->{state} eq 'closed' } 3), 'by the client: the backend sees it');
+    cmp_ok(time - $start, '<', 1, 'at once');
+    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+    ok($httpd->log->wait_for(qr/USHER2040: \Q$url\E\S*: the client broke the tunnel \(raw\/1\)/, 3), 'and the log says so');
+
+    on('/rst', [switch_to, 'last words', take_bytes(2), rst]);
+    $client = raw('/any/rst', $id = new_id());
+    $client->send('go');
+    is(join(' ', $client->read_all(3)), 'last words closed', 'by the backend: the client has what was said before');
+    is(logged($httpd, $id)->{state}, 'SD', 'state: the backend');
+    ok($httpd->log->wait_for(qr/USHER2041: \Q$url\E\S*: the backend broke the tunnel/, 3), 'and the log says so');
+
+    # While nobody reads
+    on('/push', [switch_to, fill(50_000_000), cut]);
+    $client = raw('/any/push', $id = new_id());
+    $client->reset;
+    ok(is_closed($id), 'a client that goes while it is sent much');
+    is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+};
+
+subtest 'silence' => sub {
+    my $id = new_id();
+    on('/chat', [@echo]);
+    my $ws = ws('/short/chat', $id);
+    my $start = time;
+    for (1 .. 4) {
+        select undef, undef, undef, 0.4;
+        $ws->say('x');
+        $ws->message;
+    }
+    is($ws->message(3), undef, 'closed');
+    is($ws->{how}, 'closed', 'in good order');
+    cmp_ok(time - $start, '>', 2.4, 'not while something is said');
+    cmp_ok(time - $start, '<', 4, 'a second after the last word: Timeout is as long');
+    ok(is_closed($id), 'the backend sees the end');
+    my $line = logged($httpd, $id);
+    is($line->{state}, 'sD', 'state: idle for too long');
+    my @times = split m{/}, $line->{times};
+    cmp_ok($times[3], '>', 2_400_000, 'its time is how long it was open');
+    ok($httpd->log->wait_for(qr/USHER2021: \Q$ws_url\E\S*: nothing went through/, 3), 'and the log says so');
+
+    on('/flood', [switch_to, fill(50_000_000), cut]);
+    my $client = ws('/short/flood', $id = new_id())->{client};
+    ok(is_closed($id, 5), 'a client that takes nothing');
+    is(logged($httpd, $id)->{state}, 'cD', 'state: the client was too slow');
+    $client->reset;
+
+    $ws = ws('/ws/chat', $id = new_id());
+    select undef, undef, undef, 1.8;
+    $ws->say('late');
+    is(($ws->message // {})->{payload}, 'late', 'total= is over long since: the tunnel goes on');
+    $ws->close;
+};
+
+subtest 'restarts' => sub {
+    my $id = new_id();
+    on('/chat', [@echo]);
+    my $ws = ws('/ws/chat', $id);
+    $ws->say('before');
+    is(($ws->message // {})->{payload}, 'before', 'a tunnel');
+    ok($httpd->graceful, 'a graceful restart');
+    $ws->say('after');
+    is(($ws->message // {})->{payload}, 'after', 'it goes on');
+    select undef, undef, undef, 1.5;
+    $ws->say('long after');
+    is(($ws->message // {})->{payload}, 'long after', 'for as long as it likes');
+    $ws->close;
+    is(($ws->message // {})->{opcode}, CLOSE, 'and ends well');
+    ok(is_closed($id), 'on both sides');
+};
+
+# An httpd that ends: with a tunnel, and a client that is told so.
+sub ending_httpd {
+    my $ending = backend_httpd(<<"EOT");
+GracefulShutdownTimeout 1
+ProxyPass /ws/ ${ws_url}end-ws/ timeout=60
+EOT
+    ok($ending->start, 'another httpd');
+    on('/chat', [@echo]);
+    my $id = new_id();
+    my $ws = ws('/ws/chat', $id, client => Usher::Client->new(port => $ending->port));
+    $ws->say('x');
+    is(($ws->message // {})->{payload}, 'x', 'with a tunnel');
+    return ($ending, $ws, $id);
+}
+
+sub ended {
+    my ($ending, $ws, $id, $limit) = @_;
+    my $start = time;
+
+    is($ws->message($limit), undef, 'its client');
+    like($ws->{how}, qr/^(?:closed|reset)$/, 'sees the end');
+    ok(is_closed($id, $limit), 'so does the backend');
+    cmp_ok(time - $start, '<', $limit, sprintf 'soon (%.1f s)', time - $start);
+    return;
+}
+
+subtest 'a graceful stop' => sub {
+    my ($ending, $ws, $id) = ending_httpd();
+    kill 'WINCH', $ending->pid;
+    select undef, undef, undef, 0.5;
+    $ws->say('y');
+    is(($ws->message // {})->{payload}, 'y', 'the tunnel goes on');
+    ended($ending, $ws, $id, 5);
+    ok((wait_until { !$ending->running } 4), 'httpd ends');
+    is(logged($ending, $id)->{state}, 'PD', 'logged: httpd ended it') if $ENV{USHER_MPM} ne 'prefork';
+    $ending->log->tolerate(qr/USHER2\d\d\d/);
+    $ending->log->finish('no crash');
+};
+
+subtest 'a stop' => sub {
+    for my $restarted (0, 1) {
+        my ($ending, $ws, $id) = ending_httpd();
+        ok($ending->graceful, 'after a graceful restart') if $restarted;
+        kill 'TERM', $ending->pid;
+        ended($ending, $ws, $id, 2.5);
+        ok((wait_until { !$ending->running } 5), 'httpd ends');
+        is(logged($ending, $id)->{state}, 'PD', 'logged: httpd ended it') if $ENV{USHER_MPM} ne 'prefork';
+        # Parents complain of children that take a moment.
+        $ending->log->tolerate(qr/USHER2\d\d\d|AH00045/);
+        $ending->log->finish('no crash');
+    }
+};
+
+subtest 'a child is killed' => sub {
+    my ($ending, $ws, $id) = ending_httpd();
+    kill 'KILL', $ending->children;
+    ended($ending, $ws, $id, 3);
+    $ending->log->tolerate(qr/AH00051|AH00052|exit signal Killed|USHER/);
+    $ending->finish('httpd lives');
+};
+
+$httpd->finish('httpd lives, and logs nothing but what broke');
+done_testing;
