@@ -17,24 +17,25 @@ use File::Path qw(make_path remove_tree);
 use Usher::Env ();
 
 # A change of what is made below needs another number: then all are made anew.
-my $version = 1;
+my $version = 2;
+# mod_ssl compares an address with the common name only.
 my $here = 'DNS:localhost,IP:127.0.0.1,IP:::1';
 # cn, san (none: no subjectAltName), issuer (default "ca"), use (default serverAuth)
 my %certs = (
-    good        => { cn => 'localhost',         san => "$here,DNS:good.test,DNS:*.wild.test" },
-    good2       => { cn => 'localhost',         san => $here },
+    good        => { cn => '127.0.0.1',         san => "$here,DNS:good.test,DNS:*.wild.test" },
+    good2       => { cn => '127.0.0.1',         san => $here },
     named       => { cn => 'named.test',        san => 'DNS:named.test' },
-    cn          => { cn => 'localhost' },
+    cn          => { cn => '127.0.0.1' },
     wrong       => { cn => 'elsewhere.example', san => 'DNS:elsewhere.example' },
-    expired     => { cn => 'localhost',         san => $here, from => '200101000000Z', to => '210101000000Z' },
-    future      => { cn => 'localhost',         san => $here, from => '400101000000Z', to => '490101000000Z' },
-    revoked     => { cn => 'localhost',         san => $here },
-    rsa         => { cn => 'localhost',         san => $here, rsa => 1 },
-    other       => { cn => 'localhost',         san => $here, issuer => 'otherca' },
-    selfsigned  => { cn => 'localhost',         san => $here, issuer => 'selfsigned' },
+    expired     => { cn => '127.0.0.1',         san => $here, from => '200101000000Z', to => '210101000000Z' },
+    future      => { cn => '127.0.0.1',         san => $here, from => '400101000000Z', to => '490101000000Z' },
+    revoked     => { cn => '127.0.0.1',         san => $here },
+    rsa         => { cn => '127.0.0.1',         san => $here, rsa => 1 },
+    other       => { cn => '127.0.0.1',         san => $here, issuer => 'otherca' },
+    selfsigned  => { cn => '127.0.0.1',         san => $here, issuer => 'selfsigned' },
     # By an intermediate CA; "unchained" does not send that one's certificate.
-    chained     => { cn => 'localhost',         san => $here, issuer => 'middle', chain => 1 },
-    unchained   => { cn => 'localhost',         san => $here, issuer => 'middle' },
+    chained     => { cn => '127.0.0.1',         san => $here, issuer => 'middle', chain => 1 },
+    unchained   => { cn => '127.0.0.1',         san => $here, issuer => 'middle' },
     client      => { cn => 'proxy.test',        use => 'clientAuth' },
     client2     => { cn => 'proxy2.test',       use => 'clientAuth' },
     otherclient => { cn => 'proxy.test',        use => 'clientAuth', issuer => 'otherca' },
