@@ -312,11 +312,11 @@ EOT
 subtest 'what is missing is said' => sub {
     my $good = $backend{good};
     $good->clear;
-    for my $case (['mod_ssl is not loaded', [], "ProxyPass / @{[ $good->url('/') ]} retry=0\n", qr/mod_ssl/],
-        ['SSLProxyEngine is off', [ssl_modules()], "ProxyPass / @{[ $good->url('/') ]} retry=0\n", qr/SSLProxyEngine/],
-        ['for a member', [ssl_modules()], "<Proxy balancer://b>\nBalancerMember @{[ $good->url ]} retry=0\n</Proxy>\nProxyPass / balancer://b/\n", qr/SSLProxyEngine/]) {
-        my ($name, $modules, $lines, $says) = @$case;
-        my $httpd = backend_httpd($lines, modules => $modules);
+    for my $case (['mod_ssl is not loaded', \&backend_httpd, "ProxyPass / @{[ $good->url('/') ]} retry=0\n", qr/mod_ssl/],
+        ['SSLProxyEngine is off', \&tls_httpd, "ProxyPass / @{[ $good->url('/') ]} retry=0\n", qr/SSLProxyEngine/],
+        ['for a member', \&tls_httpd, "<Proxy balancer://b>\nBalancerMember @{[ $good->url ]} retry=0\n</Proxy>\nProxyPass / balancer://b/\n", qr/SSLProxyEngine/]) {
+        my ($name, $make, $lines, $says) = @$case;
+        my $httpd = $make->($lines);
         my ($code, $out) = $httpd->configtest;
         is($code, 0, "$name: httpd starts all the same");
         like($out, $says, 'but configtest warns');
@@ -330,10 +330,10 @@ subtest 'what is missing is said' => sub {
         $httpd->finish('log');
     }
     # Told only where it concerns somebody.
-    my $httpd = backend_httpd("SSLProxyEngine On\nProxyPass / @{[ $good->url('/') ]}\n", modules => [ssl_modules()]);
+    my $httpd = tls_httpd("SSLProxyEngine On\nProxyPass / @{[ $good->url('/') ]}\n");
     my ($code, $out) = $httpd->configtest;
     unlike($out, qr/USHER/, 'all is there: no warning');
-    my $section = backend_httpd("<Proxy @{[ $good->url('/') ]}>\nSSLProxyEngine On\n</Proxy>\nProxyPass / @{[ $good->url('/') ]}\n", modules => [ssl_modules()]);
+    my $section = tls_httpd("<Proxy @{[ $good->url('/') ]}>\nSSLProxyEngine On\n</Proxy>\nProxyPass / @{[ $good->url('/') ]}\n");
     ($code, $out) = $section->configtest;
     unlike($out, qr/USHER/, 'no more where it is in the section of the backend');
 };

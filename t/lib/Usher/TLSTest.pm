@@ -40,22 +40,23 @@ sub tls_httpd {
     my ($conf, %opt) = @_;
     my $more = delete $opt{modules} // [];
 
-    return quiet(backend_httpd("SSLSessionCache none\n$conf", modules => [ssl_modules(), @$more], %opt));
+    return quiet(backend_httpd($conf, modules => [ssl_modules(), @$more], %opt));
 }
 
 sub tls_stock {
     my ($conf, %opt) = @_;
     my $more = delete $opt{modules} // [];
 
-    return quiet(stock_httpd("SSLSessionCache none\n" . $conf =~ s/^\s*Usher.*\n//mgr, modules => [ssl_modules(), @$more], %opt));
+    return quiet(stock_httpd($conf =~ s/^\s*Usher.*\n//mgr, modules => [ssl_modules(), @$more], %opt));
 }
 
-# AH01882: mod_ssl was built with a newer OpenSSL. AH01961/2: not enabled; AH02003 to 5, AH02411: the handshake, date or name;
-# AH02039/40: verification, AH02268/9: client certificates
+# AH01873, AH01882: no session cache, built with a newer OpenSSL; AH01961/2: not
+# enabled; AH02003 to 5, AH0241x: the handshake, date or name; AH02039/40:
+# verification; AH02268/9: client certificates
 sub quiet {
     my ($httpd) = @_;
 
-    $httpd->log->tolerate(qr/AH0(?:1882|1961|1962|2003|2004|2005|2411|2412|2039|2040|226[89])|SSL Library Error/);
+    $httpd->log->tolerate(qr/AH0(?:1873|1882|1961|1962|2003|2004|2005|2411|2412|2039|2040|226[89])|SSL Library Error/);
     return $httpd;
 }
 
