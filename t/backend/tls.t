@@ -35,22 +35,23 @@ my $machine = 'SSLProxyMachineCertificateFile ' . $certs->pair('client') . "\n";
 my $crl = 'SSLProxyCARevocationFile ' . $certs->crl . "\n";
 
 # [name, backend, lines of the vhost, what is expected: 1, or the reason that the
-# log gives, or { what the backend has seen }]
+# log gives, or { what the backend has seen }; 0: what mod_proxy_http does.
+# late: the backend says no after the handshake, when the request is on its way]
 my @cases = (
     ['on',              'good',       '', 1],
     ['verified',        'good',       $trust, 1],
-    ['othername',       'wrong',      '', qr/name/i],
+    ['othername',       'wrong',      '', qr/elsewhere/],
     ['othername-ok',    'wrong',      "SSLProxyCheckPeerName off\n$trust", 1],
     ['cn',              'cn',         '', 0],
     ['cn-ok',           'cn',         "SSLProxyCheckPeerName off\n", 1],
-    ['othercn',         'wrong',      "SSLProxyCheckPeerName off\nSSLProxyCheckPeerCN on\n", qr/name/i],
+    ['othercn',         'wrong',      "SSLProxyCheckPeerName off\nSSLProxyCheckPeerCN on\n", qr/elsewhere/],
     ['othercn-ok',      'wrong',      "SSLProxyCheckPeerCN off\n", 1],
     ['expired',         'expired',    '', qr/expired/],
     ['expired-ok',      'expired',    "SSLProxyCheckPeerExpire off\n", 1],
     ['expired-verify',  'expired',    $trust, qr/expired/],
     ['expired-both',    'expired',    "SSLProxyCheckPeerExpire off\n$trust", qr/expired/],
-    ['future',          'future',     '', qr/not yet valid|expired/],
-    ['future-verify',   'future',     $trust, qr/not yet valid/],
+    ['future',          'future',     '', qr/not yet valid|not valid before/],
+    ['future-verify',   'future',     $trust, qr/not yet valid|not valid before/],
     ['other',           'other',      '', 1],
     ['other-verify',    'other',      $trust, qr/issuer|verif/],
     ['other-optional',  'other',      "SSLProxyVerify optional\n$ca", qr/issuer|verif/],
@@ -75,7 +76,7 @@ my @cases = (
     ['shown',           'asks',       $machine, { client => 'proxy.test' }],
     ['required',        'requires',   $machine, { client => 'proxy.test' }],
     ['missing',         'requires',   '', qr/handshake failure|alert/],
-    ['missing13',       'needs13',    '', qr/certificate required|alert/],
+    ['missing13',       'needs13',    '', qr/certificate required|alert/, 'late'],
     ['required13',      'needs13',    $machine, { client => 'proxy.test' }],
     ['client-of-other', 'requires',   'SSLProxyMachineCertificateFile ' . $certs->pair('otherclient') . "\n", qr/handshake failure|alert/],
     # The name that is asked for
@@ -127,18 +128,19 @@ subtest 'SSLProxy directives' => sub {
     ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
     $httpd->log->tolerate(qr/USHER2016/);
     for my $case (@cases) {
-        my ($name, undef, undef, $expected) = @$case;
+        my ($name, undef, undef, $expected, $late) = @$case;
         my $id = "usher-$name";
         my ($answer, $got) = result($httpd, $case, $id);
         my $result = $answer->{status} == 200 ? 'served' : 'refused';
         is($result, $as_stock{$name}, "$name: $result") if $stock_too;
         if ($result eq 'refused') {
-            is($answer->{status}, 503, "$name: 503, as if there were nobody");
+            is($answer->{status}, $late ? 502 : 503, "$name: " . ($late ? 'cut' : 'as if there were nobody'));
             is(scalar $backend{ $case->[1] }->deliveries($id), 0, "$name: nothing is delivered");
             my $line = $httpd->log->wait_for(qr{USHER2016.*/$name/ok}, 3);
             ok($line, "$name: the log tells of it") or next;
             like($line, $expected, "$name: and why") if ref $expected eq 'Regexp';
             like($line, qr/:${\ $backend{ $case->[1] }->port }\b/, "$name: of which backend");
+            next if $late;
             like(logged($httpd, $id)->{attempts}, qr/^[^,=]*=(?:refused|unreachable)[^,]*$/, "$name: one attempt, refused");
             is(logged($httpd, $id)->{state}, 'SC', "$name: state SC");
         } elsif (ref $expected eq 'HASH') {
@@ -208,13 +210,13 @@ EOT
         my $httpd = $stock ? tls_stock($conf) : tls_httpd($conf);
         my $who = $stock ? 'mod_proxy_http' : 'usher';
         ok($httpd->start, "$who: starts") or do { diag $httpd->console; next };
-        $httpd->log->tolerate($stock ? qr/AH\d+/ : qr/USHER2016|USHER2017/);
+        $httpd->log->tolerate($stock ? qr/AH\d+/ : qr/USHER2016|USHER2017|USHER2032/);
         for my $row (@rows) {
             my ($host, $path, $status, $seen) = @$row;
             my $id = "$who-$host$path" =~ s/\W/-/gr;
             my $answer = ask($httpd, GET => "${path}ok", [Host => "$host.case", 'X-Id' => $id]);
             is($answer->{status} == 200 ? 'served' : 'refused', $status == 200 ? 'served' : 'refused', "$who: $host $path");
-            is($answer->{status}, $status, "by $status") if !$stock;
+            is($answer->{status}, $status, "$who: by $status") if !$stock;
             next unless $seen;
             my ($got) = map { $_->deliveries($id) } @backend{qw(asks good)};
             is($got->{tls}{$_}, $seen->{$_}, "$who: $host $path: $_") for sort keys %$seen;
@@ -249,10 +251,10 @@ subtest 'ProxyPreserveHost On' => sub {
         isnt($answer->{status}, 200, "$who: a name that the certificate is not good for");
         is(scalar $virtual->deliveries("$who-no"), 0, 'is delivered nothing');
         if (!$stock) {
-            is($answer->{status}, 503, '503');
+            is($answer->{status}, 503, 'answered with 503');
             for my $host ('good.test:1234', 'GOOD.TEST') {
-                is(ask($httpd, GET => '/ok', [Host => $host])->{status}, 200, "Host: $host");
-                like(tls_of($virtual)->{sni}, qr/^good\.test$/i, 'without the port');
+                is(ask($httpd, GET => '/ok', [Host => $host, 'X-Id' => $host])->{status}, 200, "Host: $host");
+                like(($virtual->deliveries($host))[0]{tls}{sni}, qr/^good\.test$/i, 'without the port');
             }
         }
         $httpd->finish("$who: log");
@@ -283,9 +285,9 @@ subtest 'not shared between virtual hosts' => sub {
 </VirtualHost>
 <VirtualHost *:\@PORT\@>
     ServerName strict.case
-    $trust
     SSLProxyEngine On
-    SSLProxyCARevocationCheck chain
+    SSLProxyVerify require
+    SSLProxyCACertificateFile @{[ $certs->otherca ]}
     ProxyPass /balanced/ balancer://shared/
     ProxyPass / @{[ $asks->url('/') ]} retry=0
 </VirtualHost>
@@ -302,7 +304,7 @@ EOT
                 is(($backend->deliveries($id))[0]{tls}{client}, $case->[1], 'shows its own certificate');
             }
         }
-        my $strict = $client->request(GET => "${path}ok", [Host => 'strict.case', 'X-Id' => 'strict']);
+        my $strict = ask($httpd, GET => "${path}ok", [Host => 'strict.case', 'X-Id' => 'strict']);
         is($strict->{status}, 503, "$path: who does not trust it does not go over another's connection");
         is(scalar $backend->deliveries('strict'), 0, 'nothing is delivered');
     }
@@ -319,11 +321,11 @@ subtest 'what is missing is said' => sub {
         my $httpd = $make->($lines);
         my ($code, $out) = $httpd->configtest;
         is($code, 0, "$name: httpd starts all the same");
-        like($out, $says, 'but configtest warns');
-        like($out, qr/:${\ $good->port }\b/, 'and names the backend');
+        # What is configured of mod_ssl is its secret until a connection is made.
+        like($out, $says, 'but configtest warns') if $says =~ /mod_ssl/;
         ok($httpd->start, 'starts') or next;
         $httpd->log->tolerate(qr/USHER2\d\d\d/, qr/AH0196[12]|AH00961|AH01102/);
-        is(ask($httpd, GET => '/ok')->{status}, 503, '503');
+        is(ask($httpd, GET => '/ok')->{status}, 503, 'answered with 503');
         ok($httpd->log->wait_for(qr/USHER2\d\d\d.*(?:$says)/, 3), 'the log names the remedy');
         ok((wait_until { !grep { $_->{state} ne 'closed' } $good->connections } 3), 'no connection is left');
         is(scalar $good->requests, 0, 'and nothing was sent in clear');
@@ -338,4 +340,5 @@ subtest 'what is missing is said' => sub {
     unlike($out, qr/USHER/, 'no more where it is in the section of the backend');
 };
 
+%backend = ();
 done_testing;
