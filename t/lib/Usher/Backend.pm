@@ -44,6 +44,8 @@ my $count = 0;
 #   port     => default a free one; host => default 127.0.0.1, or "::1"
 #   unix     => 1: on a unix socket instead, path() tells where
 #   backlog  => connections that wait to be accepted, default 128
+#   tls      => { %options of Usher::Wire::TLS }; cert => a name of Usher::Certs, default "good",
+#               ca => default that of Usher::Certs; names => { 'a.test' => 'named', ... }
 #   rcvbuf, sndbuf => bytes of the kernel's buffers, to make them fill early
 sub new {
     my ($class, %opt) = @_;
@@ -52,6 +54,7 @@ sub new {
                        dir => $dir, owner => $$, fillers => {}, filled => {} }, $class;
 
     die "Usher::Backend: protocol $self->{protocol}\n" unless $self->{protocol} =~ /^(?:http|ajp)$/;
+    $self->{tls} = _tls(%{ $self->{tls} }) if $self->{tls};
     remove_tree($dir);
     make_path($dir);
     $self->{journal} = Usher::Backend::Journal->new("$dir/journal");
@@ -67,6 +70,21 @@ sub new {
     return $self;
 }
 
+# Names of certificates become their files. Loaded only where it is needed, as
+# is Net::SSLeay.
+sub _tls {
+    my (%opt) = @_;
+
+    require Usher::Certs;
+    require Usher::Wire::TLS;
+    my $certs = Usher::Certs->new;
+    my $files = sub { return (cert => $certs->cert($_[0]), key => $certs->key($_[0])) };
+    my $names = $opt{names} // {};
+
+    return { ca => $certs->ca, %opt, $files->($opt{cert} // 'good'),
+             names => { map { $_ => { $files->($names->{$_}) } } keys %$names } };
+}
+
 sub port { $_[0]{port} }
 sub path { $_[0]{path} }
 sub host { $_[0]{host} }
@@ -75,16 +93,19 @@ sub host { $_[0]{host} }
 sub url {
     my ($self, $path) = @_;
     my $host = $self->{host} =~ /:/ ? "[$self->{host}]" : $self->{host};
+    my $scheme = $self->{protocol} . ($self->{tls} ? 's' : '');
 
-    return "unix:$self->{path}|$self->{protocol}://localhost" . ($path // '') if $self->{unix};
-    return "$self->{protocol}://$host:$self->{port}" . ($path // '');
+    return "unix:$self->{path}|$scheme://localhost" . ($path // '') if $self->{unix};
+    return "$scheme://$host:$self->{port}" . ($path // '');
 }
 
-# A client connected to this backend directly.
+# A client connected to this backend directly; with TLS, options of
+# Usher::Wire::TLS::context and the name that is asked for.
 sub client {
-    my ($self) = @_;
+    my ($self, %tls) = @_;
 
-    return Usher::Client->new($self->{unix} ? (unix => $self->{path}) : (host => $self->{host}, port => $self->{port}));
+    return Usher::Client->new($self->{unix} ? (unix => $self->{path}) : (host => $self->{host}, port => $self->{port}),
+        $self->{tls} ? (tls => \%tls) : ());
 }
 
 # ---- the script
@@ -95,6 +116,8 @@ sub client {
 #   '/path'          any method, without the query;  'POST /path'
 #   qr{regex}        any method, on the URI with the query
 #   'ACCEPT'         the moment of accept, before any byte is read
+#   'HELLO'          TLS: the client's first message was read, nothing answered; bytes are in clear
+#   'SECURE'         TLS: the handshake is over, no request was read
 #   'CPING'          AJP's ping
 #   { method =>, path =>, uri => qr{}, reused => 0 | 1 }   1: not the first on its connection
 # Returns a number that requests have as {rule}.
@@ -158,7 +181,7 @@ sub start {
     if (!$pid) {
         Usher::Backend::Server::serve(listener => $listener, control => $theirs, dir => $self->{dir},
             class => $self->{protocol} eq 'ajp' ? 'Usher::Backend::AJP' : 'Usher::Backend::HTTP',
-            journal => $self->{journal}, script => $self->{script});
+            journal => $self->{journal}, script => $self->{script}, tls => $self->{tls});
     }
     @$self{qw(pid control)} = ($pid, $ours);
     return $self;
@@ -207,7 +230,7 @@ sub stop {
     open my $fh, '<', "$self->{dir}/errors" or return;
     my @errors = <$fh>;
     unlink "$self->{dir}/errors";
-    Test::More::fail("backend on " . $self->url . " is sound") && Test::More::diag(@errors) if @errors;
+    Test::More::fail("backend on " . $self->url . " is sound") || Test::More::diag(@errors) if @errors;
     return;
 }
 

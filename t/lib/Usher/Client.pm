@@ -22,21 +22,35 @@ use Usher::Wire ();
 my $patience = 10;
 
 # new(port => n, host => default 127.0.0.1, or unix => path, timeout =>
-# seconds for the connect): undef and $! where nobody accepts.
+# seconds for the connect): undef and $! where nobody accepts. With
+# tls => { name => SNI, options of Usher::Wire::TLS::context } dies where the
+# handshake fails.
 sub new {
     my ($class, %opt) = @_;
     my ($family, $address) = _address(%opt);
 
     socket my $sock, $family, SOCK_STREAM, 0 or return;
     my $wire = Usher::Wire->new($sock);
-    return bless { wire => $wire }, $class if connect $sock, $address;
-    return if $! != EINPROGRESS;
-    $wire->ready('w', $opt{timeout} // $patience) or return;
-    $! = unpack 'i', getsockopt $sock, SOL_SOCKET, SO_ERROR;
-    return if $! && $! != ECONNRESET;
-    # Accepted, and reset so soon that we learn it instead of "connected".
-    $wire->{ended} = 'reset' if $!;
-    return bless { wire => $wire }, $class;
+    if (!connect $sock, $address) {
+        return if $! != EINPROGRESS;
+        $wire->ready('w', $opt{timeout} // $patience) or return;
+        $! = unpack 'i', getsockopt $sock, SOL_SOCKET, SO_ERROR;
+        return if $! && $! != ECONNRESET;
+        # Accepted, and reset so soon that we learn it instead of "connected".
+        $wire->{ended} = 'reset' if $!;
+    }
+    return bless { wire => $opt{tls} ? _secure($sock, %{ $opt{tls} }) : $wire }, $class;
+}
+
+sub _secure {
+    my ($sock, %tls) = @_;
+
+    require Usher::Wire::TLS;
+    my $wire = Usher::Wire::TLS->new($sock, client => 1, name => delete $tls{name},
+        context => Usher::Wire::TLS::context(%tls, client => 1));
+    my $why = $wire->handshake($patience);
+    die "handshake: $why\n" if $why;
+    return $wire;
 }
 
 sub _address {

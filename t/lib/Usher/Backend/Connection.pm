@@ -36,8 +36,8 @@ sub run {
 
     eval {
         $self->{commands} = $self->commands;
-        my ($play) = $self->{script}->choose({ method => 'ACCEPT', uri => '', n => 0 });
-        $self->perform($play) if defined $play;
+        $self->moment('ACCEPT');
+        $self->secure if $self->{wire}->can('handshake');
         1 while $self->serve;
         1;
     } or $over = $@;
@@ -55,6 +55,31 @@ sub note {
     my ($self, $event, %fields) = @_;
 
     return $self->{journal}->write($event, $self->{id}, %fields);
+}
+
+# What the script has for a moment that is no request.
+sub moment {
+    my ($self, $name) = @_;
+    my ($play) = $self->{script}->choose({ method => $name, uri => '', n => 0 });
+
+    $self->perform($play) if defined $play;
+    return;
+}
+
+# The handshake of TLS: 'HELLO' is when the client's first message was read,
+# 'SECURE' when all is agreed on.
+sub secure {
+    my ($self) = @_;
+    my $wire = $self->{wire};
+    my $why = $wire->hello;
+
+    $self->bad('no TLS') if $why eq 'no TLS';
+    die _over('peer', $why) if $why;
+    $self->moment('HELLO');
+    $why = $wire->handshake;
+    $self->note('tls', %{ $wire->told });
+    die _over($wire->{by} eq 'peer' ? 'peer' : 'backend', $why eq 'reset' ? 'reset' : 'closed') if $why;
+    return $self->moment('SECURE');
 }
 
 # ---- one request after another
@@ -218,7 +243,13 @@ sub note_gone {
     return;
 }
 
-sub step_cut { die _over('backend', 'closed') }
+sub step_cut {
+    my ($self) = @_;
+
+    $self->{wire}->abrupt if $self->{wire}->can('abrupt');
+    die _over('backend', 'closed');
+}
+
 sub step_rst { die _over('backend', 'reset') }
 
 sub step_half_close {
@@ -271,6 +302,27 @@ sub step_echo {
     return $self->put($self->answer(200, ['Content-Type' => 'text/plain'],
         join(' ', $req->{method}, $req->{uri}, $req->{body_len}, $self->{sha}->clone->hexdigest) . "\n"));
 }
+
+# A part of what the server answers to the client's first message.
+sub step_flight {
+    my ($self, $n, $size, $seconds) = @_;
+    my $wire = $self->{wire};
+    my $bytes = $wire->flight;
+
+    $bytes = substr $bytes, 0, $n if defined $n;
+    for (my $at = 0; $at < length $bytes; $at += $size // length $bytes) {
+        $self->wait($seconds) if $at;
+        $self->put(substr $bytes, $at, $size // length $bytes);
+    }
+    return $wire->flown(length $bytes);
+}
+
+sub step_alert           { my ($self, $number) = @_; return $self->{wire}->raw("\x15\3\3\0\2\2" . chr $number) }
+sub step_raw             { my ($self, $bytes) = @_; return $self->{wire}->raw($bytes) }
+sub step_notify          { return $_[0]{wire}->notify }
+sub step_renegotiate     { return $_[0]{wire}->renegotiate }
+sub step_ask_certificate { return $_[0]{wire}->ask_certificate }
+sub step_records         { my ($self, $n) = @_; return $self->{wire}{record} = $n }
 
 sub step_idle        { my ($self, @how) = @_; $self->{idle} = \@how; return }
 sub step_read_body   { my ($self, $n) = @_; return $self->take_body($n) }

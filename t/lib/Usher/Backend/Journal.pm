@@ -37,6 +37,8 @@ sub write {
 #   holding   name of the hold() it is in, '' in a stall() without end
 #   partial   bytes of a request head that never became complete
 #   bad       why a request could not be understood
+#   tls       { sni, protocol, cipher, resumed, client } with TLS; client: the common
+#             name of its certificate; { sni, failed } where the handshake failed
 sub connections {
     my ($self) = @_;
 
@@ -45,6 +47,7 @@ sub connections {
 }
 
 # All requests whose head arrived, in order, each a hash:
+#   tls       as of its connection
 #   conn, n (1 for the first on its connection), at, method, uri, proto
 #   headers   [[name, value], ...], header: { lower-case name => joined values }
 #   raw       the head's bytes (HTTP); ajp: the decoded FORWARD_REQUEST
@@ -92,6 +95,8 @@ sub _apply {
 
     if ($event eq 'open') {
         @$conn{qw(peer from)} = @$e{qw(peer from)};
+    } elsif ($event eq 'tls') {
+        $conn->{tls} = { map { $_ => $e->{$_} } grep { !/^(?:conn|at)$/ } keys %$e };
     } elsif ($event eq 'idle') {
         $conn->{state} = 'idle';
     } elsif ($event eq 'request') {
@@ -100,6 +105,7 @@ sub _apply {
         utf8::downgrade($e->{raw}) if defined $e->{raw};
         $e->{n} = ++$conn->{requests};
         $conn->{state} = 'open';
+        $e->{tls} = $conn->{tls} if $conn->{tls};
         $conn->{request} = $e;
         push @{ $self->{requests} }, $e;
     } elsif ($event eq 'body') {

@@ -23,6 +23,15 @@
 #     leave_body()               nothing
 #     say_continue()             send "100 Continue"
 #     ask_body($times)           AJP: GET_BODY_CHUNK again and again (without: for ever)
+#   TLS (see also on() in Usher::Backend); cut() is then without close_notify
+#     flight($n, $size, $s)      the server's first flight, $n bytes of it (without: all), as a
+#                                trickle where $size is given; goes on with the rest after the play
+#     alert($number)             a fatal alert, in clear
+#     raw($bytes)                bytes that are no TLS
+#     notify()                   close_notify
+#     records($n)                from now on each record has $n bytes
+#     renegotiate()              ask for a new handshake (TLS 1.2)
+#     ask_certificate()          ask for the client's certificate now (TLS 1.3)
 #
 #   another protocol (after these the connection is closed)
 #     switch_to($name, $behind)  "101 Switching Protocols" to it, default what was asked for; a
@@ -47,7 +56,8 @@ use Usher::Pattern;
 
 our @EXPORT = qw(at garble fill trickle echo stall hold cut rst half_close idle
     read_body read_slowly leave_body say_continue ask_body
-    switch_to websocket_echo echo_bytes take_bytes both_ways);
+    switch_to websocket_echo echo_bytes take_bytes both_ways
+    flight alert raw notify records renegotiate ask_certificate);
 
 sub _step { my ($do, @with) = @_; return bless { do => $do, with => [@with] }, 'Usher::Backend::Step' }
 
@@ -70,6 +80,13 @@ sub websocket_echo { return _step('websocket_echo') }
 sub echo_bytes     { return _step('echo_bytes') }
 sub take_bytes     { return _step('take_bytes', @_) }
 sub both_ways      { return _step('both_ways', @_) }
+sub flight          { return _step('flight', @_) }
+sub alert           { return _step('alert', @_) }
+sub raw             { return _step('raw', @_) }
+sub notify          { return _step('notify') }
+sub records         { return _step('records', @_) }
+sub renegotiate     { return _step('renegotiate') }
+sub ask_certificate { return _step('ask_certificate') }
 
 my %piece = (plain => 65536, chunked => 16384, ajp => $Usher::AJP::CHUNK_MAX);
 

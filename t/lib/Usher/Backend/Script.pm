@@ -61,7 +61,7 @@ sub _matches {
     my ($rule, $req) = @_;
 
     # A moment, not a request: only where the rule names it.
-    return 0 if $req->{method} =~ /^(?:ACCEPT|CPING)$/ && ($rule->{method} // '') ne $req->{method};
+    return 0 if $req->{method} =~ /^(?:ACCEPT|HELLO|SECURE|CPING)$/ && ($rule->{method} // '') ne $req->{method};
     return 0 if defined $rule->{method} && $rule->{method} ne $req->{method};
     return 0 if defined $rule->{reused} && !$rule->{reused} != ($req->{n} <= 1);
     return 0 if defined $rule->{path} && $req->{uri} !~ /^\Q$rule->{path}\E(?:\?|\z)/;

@@ -13,13 +13,15 @@ use Usher::Backend::Script ();
 use Usher::Wait;
 use Usher::Wire ();
 
-# serve(listener, control, dir, class, journal, script): never returns.
+# serve(listener, control, dir, class, journal, script, tls): never returns.
 sub serve {
     my (%self) = @_;
     my $code = eval {
         _detach("$self{dir}/errors", $self{listener}, $self{control});
         pipe my $watch, my $alive or die "pipe: $!\n";
         @self{qw(watch alive children)} = ($watch, $alive, {});
+        # One for all connections, so that sessions go from one to the other.
+        $self{context} = Usher::Wire::TLS::context(%{ $self{tls} }) if $self{tls};
         _accept_all(\%self);
         1;
     } ? 0 : 1;
@@ -89,7 +91,10 @@ sub _serve_one {
         return;
     }
     CORE::close $self->{$_} for qw(listener control alive);
-    my $wire = Usher::Wire->new($sock, watch => $self->{watch}, watched => sub { POSIX::_exit(0) });
+    my @watch = (watch => $self->{watch}, watched => sub { POSIX::_exit(0) });
+    my $wire = $self->{tls}
+        ? Usher::Wire::TLS->new($sock, @watch, context => $self->{context}, late_tickets => $self->{tls}{late_tickets})
+        : Usher::Wire->new($sock, @watch);
     my $ok = eval {
         $self->{class}->new(id => $id, wire => $wire, map { $_ => $self->{$_} } qw(dir journal script))->run;
         1;
