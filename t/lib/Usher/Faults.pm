@@ -200,7 +200,9 @@ sub expected {
     my $where = _where($row);
     my $gone = qr/[^,]*=(?:stale|refused)[^,]*,/;    # a kept one that was found closed may be told, too
     my $before = $pool eq 'stale' ? qr/(?:$gone)?/ : qr//;
-    my $ended = $kind eq 'stall' ? 'timeout' : $kind eq 'garble' ? 'malformed' : 'cut';
+    # An END_RESPONSE that comes too early is a cut as well as a malformed answer.
+    my $short = $kind eq 'garble' && $phase =~ /^(?:answered|early)$/;
+    my $ended = $short ? '(?:malformed|cut)' : $kind eq 'stall' ? 'timeout' : $kind eq 'garble' ? 'malformed' : 'cut';
     my $try = sub { my $list = join ',', map { "[^,=]*=$_\[^,]*" } @_; return qr/^$before$list$/ };
 
     # Its whole answer.
@@ -219,7 +221,7 @@ sub expected {
     # or of what breaks at once, it need not have got anything yet.
     my @may_be;
     if ($where eq 'begun') {
-        my $state = $kind eq 'stall' ? qr/^sD$/ : $kind eq 'garble' ? qr/^PD$/ : qr/^SD$/;
+        my $state = $short ? qr/^[SP]D$/ : $kind eq 'stall' ? qr/^sD$/ : $kind eq 'garble' ? qr/^PD$/ : qr/^SD$/;
         push @may_be, { status => 200, cut => 1, bytes => protocol($row)->can('payload')->($phase), a => 1, b => 0, state => $state, attempts => $try->($ended) };
         # All that was announced may be out: then it is whole.
         push @may_be, { %{ $may_be[0] }, cut => 0, state => qr/./, attempts => qr/./ } if $phase eq 'ended';
@@ -228,7 +230,7 @@ sub expected {
 
     # It was sent. Too slow: not again.
     my $first = $phase eq 'accept' ? 0 : 1;    # nothing of it is in the journal then
-    my $state = $kind eq 'stall' ? qr/^s[HDR]$/ : $kind eq 'garble' ? $phase eq 'answered' ? qr/^P[HD]$/ : qr/^PH$/
+    my $state = $kind eq 'stall' ? qr/^s[HDR]$/ : $short ? qr/^[SP][HD]$/ : $kind eq 'garble' ? qr/^PH$/
         : $phase =~ /^(?:upload|midway|asking)$/ ? qr/^S[HDR]$/ : $phase eq 'accept' ? qr/^S[CH]$/ : $phase =~ /^(?:answered|atonce)$/ ? qr/^S[HD]$/ : qr/^SH$/;
     my $failed = sub {
         my ($a, $b, @outcomes) = @_;
@@ -262,7 +264,7 @@ sub expected {
     # A reset can come before anything was sent, and a connection can break when
     # what was read of a large body is still held.
     push @may_be, $replayed if $phase eq 'accept';
-    push @may_be, $replayed if $method->{again} && $method->{unheld} && $phase =~ /^(?:upload|midway)$/;
+    push @may_be, $replayed if $method->{again} && $method->{unheld} && $phase =~ /^(?:upload|midway|asking)$/;
     # AJP: a member may or may not have had a part of the body by then.
     push @may_be, $replayed if $method->{waits} && $phase eq 'upload';
     # Half a packet that asks for more of the body: a byte, but of no answer.

@@ -34,9 +34,10 @@ my @phases = (
 my %where = map { $_->[0] => $_->[1] } @phases;
 
 # An upgrade is none over AJP, and Expect is the proxy's own matter.
+my %http = map { $_ => { %{ Usher::Faults::HTTP::methods()->{$_} } } } grep { $_ ne 'Upgrade' } keys %{ Usher::Faults::HTTP::methods() };
+$_->{waits} = delete $_->{expect} for values %http;
 my %method = (
-    (map { $_->[0] => { %{ $_->[1] }, waits => delete $_->[1]{expect} } } map { [$_ => { %{ Usher::Faults::HTTP::methods()->{$_} } }] }
-        grep { $_ ne 'Upgrade' } keys %{ Usher::Faults::HTTP::methods() }),
+    %http,
     GETquery  => { verb => 'GET',   again => 1, query => 'a=b&c=%20d' },
     POSTquery => { verb => 'POST',  again => 0, query => 'a=b', body => 300 },
     PATCH     => { verb => 'PATCH', again => 0, body => 300 },
