@@ -310,6 +310,7 @@ subtest 'packets that nobody asked for' => sub {
 
 subtest 'more than a CPONG' => sub {
     for my $more ($evil, ajp_cpong(), ajp_body_chunk('EVIL')) {
+        $backend->close_idle;
         $backend->clear;
         $backend->on('CPING', [ajp_cpong() . $more], ajp_cpong());
         $backend->on('/next', ajp_answer(200, [@type], 'its own answer', reuse => 0));
@@ -415,4 +416,5 @@ subtest 'limits can be moved' => sub {
 };
 
 $httpd->finish('httpd lives, and logs only what was malformed');
+$_->stop for $backend, $other, $big;
 done_testing;
