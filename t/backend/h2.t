@@ -10,6 +10,7 @@ use Usher::BackendTest;
 use Usher::Client ();
 use Usher::Env ();
 use Usher::Faults ();
+use Usher::Faults::Test;
 use Usher::H2 ();
 use Usher::Pattern;
 use Usher::Wait;
@@ -21,11 +22,10 @@ if ($ENV{USHER_MPM} eq 'prefork') {
 }
 plan skip_all => 'this httpd has no mod_http2' unless Usher::Env::load_modules('http2');
 
-my $wanted = $ENV{USHER_FAULTS};
-my @rows = $wanted ? grep { $_->{id} =~ /$wanted/ } Usher::Faults::rows('h2') : Usher::Faults::sample(Usher::Faults::rows('h2'));
-my @ports = map { [free_port(), free_port()] } 1 .. 6;
+my @rows = faults_rows(clients => ['h2']);
+my @ports = faults_ports(6);
 my $backend = Usher::Backend->new;
-my $httpd = backend_httpd(<<"EOT" . join('', map { Usher::Faults::conf($_, @{ $ports[$_] }) } 0 .. $#ports), modules => ['http2']);
+my $httpd = backend_httpd(<<"EOT" . faults_conf(\@ports), modules => ['http2']);
 Protocols h2c http/1.1
 H2MaxWorkers 60
 UsherBackendTimeout connect=1s send=500ms first=500ms between=500ms
@@ -38,10 +38,7 @@ ProxyPass /long/ @{[ $backend->url('/') ]}
 EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 
-Usher::Faults::run($httpd->port, \@rows, ports => \@ports);
-my @slow = grep { ($_->{got}{error} // '') =~ /504/ || ($_->{got}{status} // 0) eq '504' && $_->{kind} ne 'stall' } @rows;
-$_->{id} .= '-again' for @slow;
-Usher::Faults::run($httpd->port, \@slow, ports => \@ports) if @slow && @slow < @rows / 20;
+faults_play($httpd, \@rows, ports => \@ports);
 for my $phase (Usher::Faults::phases()) {
     my @these = grep { $_->{phase} eq $phase } @rows or next;
     my @wrong = grep { defined $_->{wrong} } map { { %$_, wrong => scalar Usher::Faults::wrong($_) } } @these;

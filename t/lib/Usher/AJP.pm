@@ -175,7 +175,8 @@ sub ajp_decode {
 
 # A FORWARD_REQUEST as a hash: what ajp_forward() takes, headers as
 # [[name, value], ...], attributes => { name => value }, request_attributes
-# => { name => value }, and coded => number of headers that came as a code.
+# => { name => value }, coded => number of headers that came as a code, and order
+# => [names of all attributes].
 sub ajp_decode_forward {
     my ($payload) = @_;
     my $in = { bytes => $payload, at => 0 };
@@ -199,16 +200,18 @@ sub ajp_decode_forward {
 sub _take_attributes {
     my ($in, $req) = @_;
 
-    @$req{qw(attributes request_attributes)} = ({}, {});
+    @$req{qw(attributes request_attributes order)} = ({}, {}, []);
     while ((my $code = _byte($in)) != 0xFF) {
         if ($code == 0x0A) {
             my $name = _string($in) // die "AJP: request attribute without a name\n";
             $req->{request_attributes}{$name} = _string($in);
+            push @{ $req->{order} }, $name;
             next;
         }
         my $name = $attribute_name{$code} // die "AJP: attribute code $code\n";
         die "AJP: attribute $name twice\n" if exists $req->{attributes}{$name};
         $req->{attributes}{$name} = $name eq 'ssl_key_size' ? _int($in) : _string($in);
+        push @{ $req->{order} }, $name;
     }
     return;
 }

@@ -93,12 +93,16 @@ sub serve {
     delete @$self{qw(sha body gone idle)};
     $self->{request} = { method => '?', uri => '', complete => 0 };
     my $req = $self->{request} = $self->read_request;
-    $req->{n} = ++$self->{n};
+    $req->{n} = $self->{n} + 1;
     my ($play, $rule, $nth) = $self->{script}->choose($req);
     $self->{sha} = Digest::SHA->new(1);
     $req->{body_len} = 0;
-    $self->note('request', %$req, rule => $rule, nth => $nth, sha1 => $self->{sha}->clone->hexdigest)
-        unless $req->{method} eq 'CPING';
+    if ($req->{method} eq 'CPING') {
+        $self->note('ping');
+    } else {
+        ++$self->{n};
+        $self->note('request', %$req, rule => $rule, nth => $nth, sha1 => $self->{sha}->clone->hexdigest);
+    }
     $play //= $self->default_play;
     @$self{qw(sent_head sent_tail)} = ('', '');
     my $before = $wire->{sent};

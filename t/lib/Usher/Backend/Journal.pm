@@ -34,6 +34,7 @@ sub write {
 #   id, peer, from (port and address of the proxy, or ''), opened_at, requests (count),
 #   state     'open', 'idle' (waits for a request) or 'closed'
 #   closed_at, closed_by ('peer' or 'backend'), how ('closed' or 'reset')
+#   pings     [when each CPING came] (AJP)
 #   holding   name of the hold() it is in, '' in a stall() without end
 #   partial   bytes of a request head that never became complete
 #   bad       why a request could not be understood
@@ -89,7 +90,7 @@ sub _read {
 sub _apply {
     my ($self, $e) = @_;
     my $event = delete $e->{event};
-    my $conn = $self->{connections}{ $e->{conn} } //= { id => $e->{conn}, state => 'open', requests => 0,
+    my $conn = $self->{connections}{ $e->{conn} } //= { id => $e->{conn}, state => 'open', requests => 0, pings => [],
         opened_at => $e->{at} };
     my $req = $conn->{request} // {};
 
@@ -108,6 +109,8 @@ sub _apply {
         $e->{tls} = $conn->{tls} if $conn->{tls};
         $conn->{request} = $e;
         push @{ $self->{requests} }, $e;
+    } elsif ($event eq 'ping') {
+        push @{ $conn->{pings} }, $e->{at};
     } elsif ($event eq 'body') {
         @$req{qw(body_len sha1 complete trailers)} = @$e{qw(body_len sha1 complete trailers)};
     } elsif ($event eq 'gone') {
