@@ -96,7 +96,7 @@ int jk_worker_listed(const jk_workers_t *workers, const jk_worker_t *worker);
 /** A value of a worker, its own or one that it has by reference=; NULL: none. */
 jk_property_t *jk_value(const jk_workers_t *workers, const jk_worker_t *worker, const char *key);
 const char *jk_text(const jk_workers_t *workers, const jk_worker_t *worker, const char *key);
-/** A number from 0 on; an error is noted where the value is none. */
+/** A number from 0 on; what is none was noted by jk_workers_make(). */
 int jk_number(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, int otherwise);
 int jk_bool(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, int otherwise);
 /** Its words, const char *; empty where there are none. */

@@ -17,7 +17,8 @@ static jk_rule_t *mounts_rule(const mounts_t *mounts, int i)
     return APR_ARRAY_IDX(mounts->rules, i, jk_rule_t *);
 }
 
-/* Do all mounts go to one worker? Then an unmount of it is one for all. */
+/* Do all mounts go to one worker? Then an unmount of it is one for all. Status
+ * pages do not count: they are not proxied anyway. */
 static int mounts_one_worker(const mounts_t *mounts)
 {
     const char *worker = NULL;
@@ -25,8 +26,9 @@ static int mounts_one_worker(const mounts_t *mounts)
 
     for (i = 0; i < mounts->rules->nelts; ++i) {
         const jk_rule_t *rule = mounts_rule(mounts, i);
+        const jk_worker_t *known = jk_worker_get(mounts->workers, rule->worker);
 
-        if (rule->excludes) {
+        if (rule->excludes || (known && known->type == JK_STATUS)) {
             continue;
         }
         if (worker && strcmp(worker, rule->worker)) {

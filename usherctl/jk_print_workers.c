@@ -279,14 +279,23 @@ void jk_print_plain(ctl_conf_t *conf, const jk_workers_t *workers, const jk_work
                     const jk_site_t *site)
 {
     const char *keys;
+    int before;
 
     ctl_conf_comment(conf, "worker %s (%s:%d)", worker->name, worker->at.file, worker->at.line);
     ctl_conf_line(conf, "<Proxy %s>", worker->url);
+    before = conf->pieces->nelts;
     conf->indent += 4;
     jk_print_left(conf, workers, worker);
     keys = jk_print_keys(conf, workers, worker, site);
-    ctl_conf_line(conf, *keys ? "ProxySet%s" : "%s", keys);
+    if (*keys) {
+        ctl_conf_line(conf, "ProxySet%s", keys);
+    }
     jk_print_failures(conf, workers, worker);
     conf->indent -= 4;
-    ctl_conf_line(conf, "</Proxy>");
+    if (conf->pieces->nelts > before) {
+        ctl_conf_line(conf, "</Proxy>");
+    }
+    else {
+        apr_array_pop(conf->pieces);
+    }
 }

@@ -137,6 +137,17 @@ static int properties_named_well(const char *name)
     return strlen(name) < 256 && strspn(name, good) == strlen(name);
 }
 
+/* Tabs between words are as good as blanks. */
+static char *properties_blanks(char *text)
+{
+    char *c;
+
+    for (c = text; (c = strpbrk(c, "\t\r\f\v")) != NULL; ++c) {
+        *c = ' ';
+    }
+    return text;
+}
+
 static void properties_add(jk_properties_t *props, const ctl_place_t *at, const char *name,
                            const char *value)
 {
@@ -175,6 +186,7 @@ void jk_properties_line(jk_properties_t *props, const ctl_place_t *at, char *lin
 
     switch (jk_line_split(line, &name, &value)) {
     case 1:
+        properties_blanks(value);
         properties_add(props, at, name, properties_expand(props, at, value));
         break;
     case -1:

@@ -50,54 +50,72 @@ const char *jk_text(const jk_workers_t *workers, const jk_worker_t *worker, cons
     return property ? property->value : NULL;
 }
 
-int jk_number(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, int otherwise)
+/* Whole numbers from 0 on, K and M behind them as mod_jk takes them; -1: none. */
+static int workers_number(const char *text)
 {
-    jk_property_t *property = jk_value(workers, worker, key);
     char *end = NULL;
-    apr_int64_t number;
+    apr_int64_t number = apr_strtoi64(text, &end, 10);
     int unit = 1;
 
-    if (!property) {
-        return otherwise;
-    }
-    number = apr_strtoi64(property->value, &end, 10);
-    if (*end && strchr("kKmM", *end) && !end[1]) {
+    if (*end && strchr("kKmM", *end)) {
         unit = apr_tolower(*end++) == 'k' ? 1024 : 1024 * 1024;
     }
-    if (end == property->value || *end || number < 0 || number > APR_INT32_MAX / unit) {
-        if (!property->told) {
-            ctl_error(workers->notes, &property->at, "%s=%.60s is not a whole number from 0 on",
-                      property->name, property->value);
-        }
-        property->told = 1;
-        return otherwise;
-    }
-    return (int)number * unit;
+    return end == text || *end || number < 0 || number > APR_INT32_MAX / unit ? -1
+                                                                              : (int)number * unit;
 }
 
-/* mod_jk looks at the first letter, but for "on" and "off". */
-int jk_bool(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, int otherwise)
+/* mod_jk looks at the first letter, but for "on" and "off"; -1: neither. */
+static int workers_bool(const char *text)
 {
-    jk_property_t *property = jk_value(workers, worker, key);
-    int letter = property ? apr_tolower(*property->value) : 0;
+    int letter = apr_tolower(*text);
 
-    if (!property) {
-        return otherwise;
-    }
-    if (!apr_strnatcasecmp(property->value, "on") || !strcmp(property->value, "1")
-        || letter == 't' || letter == 'y') {
+    if (!apr_strnatcasecmp(text, "on") || !strcmp(text, "1") || letter == 't' || letter == 'y') {
         return 1;
     }
-    if (!apr_strnatcasecmp(property->value, "off") || !strcmp(property->value, "0")
-        || letter == 'f' || letter == 'n') {
+    if (!apr_strnatcasecmp(text, "off") || !strcmp(text, "0") || letter == 'f' || letter == 'n') {
         return 0;
     }
-    if (!property->told) {
-        ctl_error(workers->notes, &property->at, "%s=%.60s is neither true nor false",
-                  property->name, property->value);
+    return -1;
+}
+
+int jk_number(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, int otherwise)
+{
+    const jk_property_t *property = jk_value(workers, worker, key);
+    int number = property ? workers_number(property->value) : -1;
+
+    return number < 0 ? otherwise : number;
+}
+
+int jk_bool(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, int otherwise)
+{
+    const jk_property_t *property = jk_value(workers, worker, key);
+    int truth = property ? workers_bool(property->value) : -1;
+
+    return truth < 0 ? otherwise : truth;
+}
+
+/* Numbers that are none, also of templates and of what is not used after all */
+static void workers_check(const jk_properties_t *props)
+{
+    int i;
+
+    for (i = 0; i < props->list->nelts; ++i) {
+        const jk_property_t *property = APR_ARRAY_IDX(props->list, i, jk_property_t *);
+        const char *last = strrchr(property->name, '.');
+        const jk_key_t *key = last ? jk_key_find(last + 1) : NULL;
+
+        if (!key || last == property->name + 6) {
+            continue;
+        }
+        if (key->kind == JK_NUMBER && workers_number(property->value) < 0) {
+            ctl_error(props->notes, &property->at, "%s=%.60s is not a whole number from 0 on",
+                      property->name, property->value);
+        }
+        if (key->kind == JK_BOOL && workers_bool(property->value) < 0) {
+            ctl_error(props->notes, &property->at, "%s=%.60s is neither true nor false",
+                      property->name, property->value);
+        }
     }
-    property->told = 1;
-    return otherwise;
 }
 
 char jk_letter(const jk_workers_t *workers, const jk_worker_t *worker, const char *key, char otherwise)
@@ -362,6 +380,7 @@ jk_workers_t *jk_workers_make(jk_properties_t *props)
                             0 };
     int i;
 
+    workers_check(props);
     workers->pool = props->pool;
     workers->notes = props->notes;
     workers->props = props;
