@@ -43,13 +43,13 @@ static const jk_directive_t directives[] = {
     { "JkRequestIdIndicator", JK_NEEDLESS, "ErrorLogFormat has %L, mod_unique_id UNIQUE_ID" },
     { "JkRemoteAddrIndicator", JK_DECIDE, "the client's address is set by mod_remoteip" },
     { "JkRemoteHostIndicator", JK_DECIDE, "the client's address is set by mod_remoteip" },
-    { "JkRemotePortIndicator", JK_DECIDE, "the variable AJP_REMOTE_PORT sets it" },
+    { "JkRemotePortIndicator", JK_DECIDE, "the port is that of the connection, or the one that mod_remoteip has set" },
     { "JkRemoteUserIndicator", JK_DECIDE, "the user is the one that httpd has authenticated" },
     { "JkAuthTypeIndicator", JK_DECIDE, "the type is the one that httpd has authenticated with" },
     { "JkLocalNameIndicator", JK_DECIDE, "the name is that of Host, or with UseCanonicalName On of ServerName" },
-    { "JkLocalAddrIndicator", JK_DECIDE, "the variable AJP_LOCAL_ADDR sets it" },
-    { "JkLocalPortIndicator", JK_DECIDE, "the port is that of Host, or of ServerName with UseCanonicalName On" },
-    { "JkIgnoreCLIndicator", JK_DECIDE, "set the variable proxy-sendchunked for these requests" },
+    { "JkLocalAddrIndicator", JK_DECIDE, "the address is the one that the client connected to" },
+    { "JkLocalPortIndicator", JK_DECIDE, "the port is the one that the client connected to" },
+    { "JkIgnoreCLIndicator", JK_DECIDE, "mod_deflate takes Content-Length out when it inflates a body; else set proxy-sendchunked" },
 };
 
 static const jk_directive_t options[] = {
@@ -66,8 +66,7 @@ static const jk_directive_t options[] = {
     { "ForwardPhysicalAddress", JK_DECIDE,
       "Tomcat gets the address that mod_remoteip has set; leave mod_remoteip out for the other one" },
     { "ForwardKeySize", JK_NEEDLESS, JK_BY_ITSELF },
-    { "ForwardSSLCertChain", JK_DECIDE,
-      "the client's certificate is sent, its chain is not: send it with RequestHeader" },
+    { "ForwardSSLCertChain", JK_DECIDE, "SSLOptions +ExportCertData sends the chain, too" },
     { "FlushHeader", JK_NEEDLESS, "the head of an answer is not held back" },
     { "RejectUnsafeURI", JK_DECIDE,
       "refuse such paths with RewriteRule \"[%\\x5c]\" - [F]" },
