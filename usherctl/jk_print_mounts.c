@@ -284,6 +284,19 @@ static void mounts_remarks(ctl_conf_t *conf, const jk_server_t *server)
     }
 }
 
+static void mounts_print_aliases(ctl_conf_t *conf, const jk_server_t *server)
+{
+    const char *rest = server->aliases, *words = "";
+
+    while (rest && *rest) {
+        words = apr_pstrcat(conf->pool, words, " ",
+                            ctl_conf_quote(conf->pool, ctl_word(conf->pool, &rest)), NULL);
+    }
+    if (*words) {
+        ctl_conf_line(conf, "ServerAlias%s", words);
+    }
+}
+
 static void mounts_print_host(ctl_conf_t *conf, const jk_server_t *server, const mounts_t *mounts,
                               int inherits)
 {
@@ -295,9 +308,7 @@ static void mounts_print_host(ctl_conf_t *conf, const jk_server_t *server, const
     if (server->name) {
         ctl_conf_line(conf, "ServerName %s", ctl_conf_quote(conf->pool, server->name));
     }
-    if (server->aliases && !ctl_conf_refuses(server->aliases)) {
-        ctl_conf_line(conf, "ServerAlias %s", server->aliases);
-    }
+    mounts_print_aliases(conf, server);
     if (inherits) {
         ctl_conf_comment(conf, "What it had of the main server's mounts, by JkMountCopy, is among its own.");
         ctl_conf_line(conf, "ProxyPassInherit Off");

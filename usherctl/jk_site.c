@@ -171,6 +171,8 @@ static void site_taken(site_reader_t *reader, const jk_directive_t *directive, c
 /* <VirtualHost>, <Location> and their ends */
 static void site_section(site_reader_t *reader, char *line)
 {
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "-_.:*[] \t";
     apr_size_t len = strlen(line);
     const char *rest = line + 1, *name;
 
@@ -181,9 +183,10 @@ static void site_section(site_reader_t *reader, char *line)
     if (!apr_strnatcasecmp(name, "VirtualHost")) {
         reader->server = site_server(reader->site, &reader->at,
                                      ctl_trim(apr_pstrdup(reader->site->pool, rest)));
-        if (ctl_conf_refuses(reader->server->addresses)) {
-            ctl_error(reader->site->notes, &reader->at, "<VirtualHost> %s",
-                      ctl_conf_refuses(reader->server->addresses));
+        if (strspn(reader->server->addresses, good) != strlen(reader->server->addresses)) {
+            ctl_error(reader->site->notes, &reader->at,
+                      "<VirtualHost %.100s>: write its addresses out, without quotes or variables",
+                      reader->server->addresses);
         }
     }
     else if (!apr_strnatcasecmp(name, "/VirtualHost")) {
@@ -203,7 +206,11 @@ static void site_other(site_reader_t *reader, const char *name, const char *rest
 {
     apr_pool_t *p = reader->site->pool;
 
-    if (!apr_strnatcasecmp(name, "ServerName")) {
+    if ((!apr_strnatcasecmp(name, "ServerName") || !apr_strnatcasecmp(name, "ServerAlias"))
+        && ctl_conf_refuses(rest)) {
+        site_remark(reader, name, "has a variable in it and is left out");
+    }
+    else if (!apr_strnatcasecmp(name, "ServerName")) {
         reader->server->name = ctl_word(p, &rest);
     }
     else if (!apr_strnatcasecmp(name, "ServerAlias")) {
