@@ -161,7 +161,6 @@ static backend_end_e ajp_early_packet(backend_exchange_t *x, const usher_ajp_pac
         }
         x->sending = BACKEND_SEND_HEAD;
         x->pinged = 1;
-        x->first_at = 0;
         return BACKEND_END_NONE;
     }
     switch (packet->type) {
@@ -215,6 +214,7 @@ static backend_end_e ajp_answer(backend_exchange_t *x)
         }
         end = ajp_early_packet(x, &packet);
         backend_receive_used(x, packet.len);
+        x->first_at = x->in_len ? x->first_at : 0; /* it was none of the answer */
     }
     return end != BACKEND_END_NONE ? end
                                    : backend_attempt_malformed(x, "a packet without its NUL");

@@ -188,7 +188,7 @@ static exchange_next_e exchange_after_nothing(backend_exchange_t *x)
  * member, if there is a sound one. */
 static exchange_next_e exchange_after_cut(backend_exchange_t *x)
 {
-    if (!x->reused || x->bytes_of_attempt
+    if (!x->reused || x->first_at || x->interims
         || (exchange_is_repeatable(x, x->deliveries) && backend_exchange_has_other(x))) {
         return exchange_on_another(x);
     }
@@ -343,7 +343,6 @@ static backend_end_e exchange_attempt(backend_exchange_t *x)
     }
     backend_exchange_release(x, 0);
     x->deliveries += x->something_sent;
-    x->bytes_of_attempt = x->bytes_in - received;
     x->member.worker->s->transferred += x->bytes_out - sent;
     x->member.worker->s->read += x->bytes_in - received;
     return end;

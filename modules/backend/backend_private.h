@@ -561,7 +561,7 @@ struct backend_exchange_t {
     apr_time_t began_at;      /**< of the attempt */
     apr_time_t connected_at;
     apr_time_t sent_at;       /**< the request's last byte */
-    apr_time_t first_at;      /**< the answer's first byte */
+    apr_time_t first_at;      /**< the answer's first byte; 0: none came */
     apr_time_t progress_at;   /**< when bytes went last, in either direction */
     apr_time_t client_at;     /**< when the client's body is waited for; 0: it is not */
     apr_time_t total_deadline; /**< 0: none */
@@ -571,7 +571,6 @@ struct backend_exchange_t {
     int traces_len;
     apr_off_t bytes_out;
     apr_off_t bytes_in;
-    apr_off_t bytes_of_attempt; /**< received in the last one */
     backend_state_t state;
     const char *why;          /**< of the attempt's end, a phrase */
     int status;               /**< what the handler returned; 0: not yet */
