@@ -67,15 +67,13 @@ void usher_ajp_put_int(usher_ajp_writer_t *w, unsigned int value)
 
 static void put_bytes(usher_ajp_writer_t *w, const char *text, apr_size_t len)
 {
-    /* So that the sum below is no other number than it seems. */
-    char *room = len < NULL_STRING ? take_room(w, 2 + len + 1) : NULL;
+    char *room = take_room(w, 2 + len + 1);
 
-    if (!room) {
-        w->overflow = 1;
-        return;
+    /* What has room is shorter than the null string: a packet is no longer. */
+    if (room) {
+        store_int(room, len);
+        memcpy(room + 2, text, len + 1);
     }
-    store_int(room, len);
-    memcpy(room + 2, text, len + 1);
 }
 
 void usher_ajp_put_string(usher_ajp_writer_t *w, const char *text)

@@ -283,6 +283,7 @@ static const struct {
     { TEXT_AND_LEN(OK "\x00\x01\x00\x0e" "content-lengtH\x00\x00\x01" "x\x00"), NUMBER },
     { TEXT_AND_LEN(OK "\x00\x02" LENGTH_5 "\x00\x0e" "Content-Length\x00\x00\x01" "6\x00"), NUMBERS },
     { TEXT_AND_LEN(OK "\x00\x02" LENGTH_5 "\xa0\x03\x00\x01" "0\x00"), NUMBERS },
+    { TEXT_AND_LEN(OK "\x00\x02\xa0\x03\x00\x01" "0\x00" LENGTH_5), NUMBERS },
 };
 
 START_TEST(head_bad)
@@ -378,33 +379,53 @@ START_TEST(head_limit)
 }
 END_TEST
 
-/* The longest name and a value that fills the packet. */
+/* A packet as large as can be, of one header whose value fills it. */
+static char *packet_of_name(size_t name_len, size_t *value_len)
+{
+    static const unsigned char begin[7] = { 4, 0, 200, 0xff, 0xff, 0, 1 };
+    char *payload = calloc(1, USHER_AJP_PACKET_MAX - 4);
+    char *at = payload, *packet;
+
+    *value_len = USHER_AJP_PACKET_MAX - 4 - sizeof(begin) - 2 - name_len - 1 - 2 - 1;
+    memcpy(at, begin, sizeof(begin));
+    at += sizeof(begin);
+    *at++ = (char)(name_len >> 8);
+    *at++ = (char)(name_len & 0xff);
+    memset(at, 'n', name_len);
+    at += name_len + 1;
+    *at++ = (char)(*value_len >> 8);
+    *at++ = (char)(*value_len & 0xff);
+    memset(at, 'v', *value_len);
+    packet = framed(payload, USHER_AJP_PACKET_MAX - 4);
+    free(payload);
+    return packet;
+}
+
 START_TEST(head_longest)
 {
-    static const unsigned char begin[9] = { 4, 0, 200, 0xff, 0xff, 0, 1, 0x9f, 0xff };
-    const size_t name_len = 0x9fff, fixed = 4 + 1 + 2 + 2 + 2 + 2 + 1 + 2 + 1;
-    const size_t value_len = USHER_AJP_PACKET_MAX - fixed - name_len;
-    char *payload = calloc(1, USHER_AJP_PACKET_MAX - 4);
-    char *packet;
-    usher_ajp_head_t head;
-    usher_ajp_field_t field;
-    apr_size_t at;
-    const char *why = NULL;
+    size_t name_len, value_len;
 
-    memcpy(payload, begin, sizeof(begin));
-    memset(payload + 9, 'n', name_len);
-    payload[9 + name_len + 1] = (char)(value_len >> 8);
-    payload[9 + name_len + 2] = (char)(value_len & 0xff);
-    memset(payload + 9 + name_len + 3, 'v', value_len);
-    packet = framed(payload, USHER_AJP_PACKET_MAX - 4);
-    ck_assert_msg(usher_ajp_head(&head, packet, USHER_AJP_PACKET_MAX, 1, &why), "%s", why);
-    at = head.fields_at;
-    ck_assert(usher_ajp_next_field(packet, USHER_AJP_PACKET_MAX, &at, &field));
-    ck_assert_uint_eq(strlen(field.name), name_len);
-    ck_assert_uint_eq(strlen(field.value), value_len);
-    ck_assert(!usher_ajp_next_field(packet, USHER_AJP_PACKET_MAX, &at, &field));
-    free(packet);
-    free(payload);
+    for (name_len = 0x9ffe; name_len < 0xa110; ++name_len) {
+        char *packet = packet_of_name(name_len, &value_len);
+        usher_ajp_head_t head;
+        usher_ajp_field_t field;
+        apr_size_t at;
+        const char *why = "";
+
+        if (name_len < 0xa000) {
+            ck_assert_msg(usher_ajp_head(&head, packet, USHER_AJP_PACKET_MAX, 1, &why), "%s", why);
+            at = head.fields_at;
+            ck_assert(usher_ajp_next_field(packet, USHER_AJP_PACKET_MAX, &at, &field));
+            ck_assert_uint_eq(strlen(field.name), name_len);
+            ck_assert_uint_eq(strlen(field.value), value_len);
+            ck_assert(!usher_ajp_next_field(packet, USHER_AJP_PACKET_MAX, &at, &field));
+        }
+        else {
+            /* A code, known or not */
+            ASSERT(!usher_ajp_head(&head, packet, USHER_AJP_PACKET_MAX, 1, &why));
+        }
+        free(packet);
+    }
 }
 END_TEST
 
