@@ -224,6 +224,8 @@ static void check_packet(const usher_ajp_packet_t *packet, const char *buf, size
     FUZZ_ASSERT((int)packet->type == buf[4]);
     if (packet->type == USHER_AJP_BODY) {
         FUZZ_ASSERT(packet->len == 7 && packet->len + packet->data_len + 1 == whole);
+        FUZZ_ASSERT((unsigned char)buf[5] == packet->data_len >> 8);
+        FUZZ_ASSERT((unsigned char)buf[6] == (packet->data_len & 0xff));
     }
     else {
         FUZZ_ASSERT(packet->len == whole);
