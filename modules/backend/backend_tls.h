@@ -60,6 +60,7 @@ struct backend_tls_t {
     apr_size_t out_size;
     apr_size_t taken;      /**< bytes of the sender's that are encrypted in out and not yet
                             * told as sent */
+    int told;              /**< some of them were */
 };
 
 /** Why the handshake failed, a phrase about the backend.
