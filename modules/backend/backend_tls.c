@@ -19,6 +19,7 @@
 #include <apr_thread_mutex.h>
 #include <http_ssl.h>
 #include <mpm_common.h>
+#include <openssl/err.h>
 
 #include "backend_tls.h"
 
@@ -554,10 +555,30 @@ void backend_tls_resume(backend_tls_t *tls, backend_exchange_t *x)
     ap_proxy_ssl_engine(tls->c, x->r->per_dir_config, 1);
 }
 
+/* With mod_ssl's own way to say it nothing could be read any more. */
+backend_io_e backend_tls_shutdown(backend_tls_t *tls, int *error)
+{
+    if (!tls->shut && tls->ssl && tls->up && !tls->c->aborted) {
+        ERR_clear_error();
+        SSL_shutdown(tls->ssl);
+        ERR_clear_error();
+        tls->shut = 1;
+    }
+    tls_push(tls);
+    if (!tls->error && tls->out_at < tls->out_len) {
+        return BACKEND_IO_AGAIN;
+    }
+    if (tls->error || shutdown(tls->link->fd, SHUT_WR) != 0) {
+        *error = tls->error ? tls->error : errno;
+        return BACKEND_IO_FAILED;
+    }
+    return BACKEND_IO_DONE;
+}
+
 void backend_tls_farewell(backend_tls_t *tls)
 {
     tls->x = NULL;
-    if (!tls->up || tls->error || tls->c->aborted || tls->out_at < tls->out_len) {
+    if (!tls->up || tls->shut || tls->error || tls->c->aborted || tls->out_at < tls->out_len) {
         return;
     }
     APR_BRIGADE_INSERT_TAIL(tls->out_bb, ap_bucket_eoc_create(tls->c->bucket_alloc));
