@@ -30,11 +30,28 @@ my $httpd = backend_httpd(<<"EOT", modules => ['ssl', 'socache_shmcb']);
 $tls
 UsherBackendTimeout first=5s connect=1s
 @{[ map { "ProxyPass /$_/ https://localhost:@{[ $backend{$_}->port ]}/\n" } grep { $_ ne 'unix' } sort keys %backend ]}
+<Location /patient/>
+    UsherBackendTimeout connect=10s
+    ProxyPass https://localhost:@{[ $backend{three}->port ]}/
+</Location>
+<Location /total/>
+    UsherBackendTimeout connect=10s total=500ms
+    ProxyPass https://localhost:@{[ $backend{three}->port ]}/
+</Location>
 ProxyPass /unix/ unix:@{[ $backend{unix}->path ]}|https://localhost/
 <Location /preserved/>
     ProxyPreserveHost On
     ProxyPass https://localhost:@{[ $backend{names}->port ]}/
 </Location>
+<VirtualHost 127.0.0.1:\@PORT\@>
+    ServerName localhost
+    CustomLog logs/usher_log usher
+</VirtualHost>
+<VirtualHost 127.0.0.1:\@PORT\@>
+    ServerName other.test
+    $tls
+    CustomLog logs/usher_log usher
+</VirtualHost>
 EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 $_->on('/ok', http_answer(200, [], 'kept')) for values %backend;
@@ -131,6 +148,42 @@ subtest 'handshakes that fail' => sub {
         like($log->(), $why, 'the log says why');
     }
     is(get('/three/ok')->{status}, 200, 'the next one is well');
+};
+
+sub all_closed {
+    my ($backend) = @_;
+
+    $backend->close_idle;
+    return wait_until { !grep { $_->{state} ne 'closed' } $backend->connections } 4;
+}
+
+subtest 'a handshake that is not to be waited for' => sub {
+    all_closed($backend{three});
+    $backend{three}->on('HELLO', [flight(50), stall], []);
+    my $gone = Usher::Client->new(port => $httpd->port);
+    $gone->send(http_request(GET => '/patient/ok', [Host => 'localhost', 'X-Id' => 'gone']));
+    ok((wait_until { grep { defined $_->{holding} } $backend{three}->connections }), 'it hangs');
+    $gone->reset;
+    my $line = logged($httpd, 'gone', 3);
+    is("$line->{status} $line->{state}", '499 CC', 'the client went away');
+    $backend{three}->on('HELLO', [flight(50), stall], []);
+    my $from = time;
+    is(ask($httpd, GET => '/total/ok', ['X-Id' => 'total'])->{status}, 504, 'the total time is over');
+    cmp_ok(time - $from, '<', 2, 'in time');
+    $backend{three}->on('HELLO', []);
+};
+
+subtest 'idle' => sub {
+    my $backend = $backend{three};
+    get('/three/ok');
+    ok(all_closed($backend), 'closed by the backend: closed here');
+    get('/three/ok');
+    my @before = $backend->connections;
+    sleep 2;
+    get('/three/ok');
+    is(scalar $backend->connections, scalar @before, 'the keeper leaves a good one alone, with tickets') unless $prefork;
+    is(ask($httpd, GET => '/three/ok', [Host => 'other.test'])->{status}, 200, 'another virtual host');
+    is(scalar $backend->connections, @before + 1, 'has connections of its own') unless $prefork;
 };
 
 subtest 'names' => sub {
