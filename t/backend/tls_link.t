@@ -12,6 +12,7 @@ use Usher::Client ();
 use Usher::Httpd ();
 use Usher::Pattern;
 use Usher::Wait;
+use Usher::WebSocket ();
 
 my $prefork = $ENV{USHER_MPM} eq 'prefork';
 my $certs = Usher::Certs->new;
@@ -23,13 +24,15 @@ my %backend = (
     expired => Usher::Backend->new(tls => { cert => 'expired' }),
     other => Usher::Backend->new(tls => { cert => 'other' }),
     names => Usher::Backend->new(tls => { names => { 'named.test' => 'named' } }),
+    wss   => Usher::Backend->new(tls => {}, rcvbuf => 65536, sndbuf => 65536),
+    any   => Usher::Backend->new(tls => { versions => '1.3' }),
     unix  => Usher::Backend->new(tls => {}, unix => 1),
 );
 my $tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile @{[ $certs->ca ]}\n";
 my $httpd = backend_httpd(<<"EOT", modules => ['ssl', 'socache_shmcb']);
 $tls
 UsherBackendTimeout first=5s connect=1s
-@{[ map { "ProxyPass /$_/ https://localhost:@{[ $backend{$_}->port ]}/\n" } grep { $_ ne 'unix' } sort keys %backend ]}
+@{[ map { "ProxyPass /$_/ https://localhost:@{[ $backend{$_}->port ]}/\n" } grep { !/^(?:unix|wss|any)$/ } sort keys %backend ]}
 <Location /patient/>
     UsherBackendTimeout connect=10s
     ProxyPass https://localhost:@{[ $backend{three}->port ]}/
@@ -38,6 +41,8 @@ UsherBackendTimeout first=5s connect=1s
     UsherBackendTimeout connect=10s total=500ms
     ProxyPass https://localhost:@{[ $backend{three}->port ]}/
 </Location>
+ProxyPass /wss/ wss://localhost:@{[ $backend{wss}->port ]}/
+ProxyPass /any/ https://localhost:@{[ $backend{any}->port ]}/ upgrade=ANY timeout=5
 ProxyPass /unix/ unix:@{[ $backend{unix}->path ]}|https://localhost/
 <Location /preserved/>
     ProxyPreserveHost On
@@ -192,6 +197,31 @@ subtest 'names' => sub {
     is(tells(get('/preserved/ok', [Host => 'named.test'])), '200 complete kept', 'the first again');
     is(scalar $backend{names}->connections, 2, 'a connection for each') unless $prefork;
     is(get('/preserved/ok', [Host => 'evil.test'])->{status}, 503, 'one that the certificate does not have');
+};
+
+subtest 'tunnels' => sub {
+    my $backend = $backend{wss};
+    $backend->on('/chat', [switch_to, websocket_echo, notify, cut]);
+    my $ws = Usher::WebSocket->open(Usher::Client->new(port => $httpd->port), '/wss/chat', ['X-Id' => 'wss']);
+    for my $size (5, 500, 70_000, 3_000_000) {
+        my $bytes = pattern(0, $size);
+        $ws->say($bytes);
+        ok((($ws->message // {})->{payload} // '') eq $bytes, "$size bytes and back") or diag($ws->{how} // 'no message');
+    }
+    $ws->close(1000, 'done');
+    is(($ws->message // {})->{opcode}, Usher::WebSocket::CLOSE, 'close');
+    undef $ws;
+    is(logged($httpd, 'wss')->{state}, '--', 'ended well');
+
+    $backend{any}->on('/digest', [switch_to, take_bytes, 'you said something', notify, cut]);
+    my $client = Usher::Client->new(port => $httpd->port);
+    $client->send(http_request(GET => '/any/digest', [Host => 'localhost', 'X-Id' => 'half', Connection => 'Upgrade', Upgrade => 'raw/1']));
+    is($client->answer->{status}, 101, 'another protocol: 101');
+    $client->send(pattern(0, 300_000));
+    $client->half_close;
+    my ($rest) = $client->read_all;
+    is($rest, 'you said something', "the client's end goes on, what the backend says then comes back");
+    is((($backend{any}->requests)[-1] || {})->{body_len}, 300_000, 'all before it has arrived');
 };
 
 subtest 'through a proxy (ProxyRemote)' => sub {
