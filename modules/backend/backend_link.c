@@ -351,6 +351,9 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
 
 backend_io_e backend_link_shutdown(backend_link_t *link, int *error)
 {
+    if (link->tls) {
+        return backend_tls_shutdown(link->tls, error);
+    }
     if (shutdown(link->fd, SHUT_WR) != 0) {
         *error = errno;
         return BACKEND_IO_FAILED;

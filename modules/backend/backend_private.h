@@ -694,6 +694,9 @@ int backend_tls_is_quiet(backend_tls_t *tls);
 void backend_tls_rest(backend_tls_t *tls);
 void backend_tls_resume(backend_tls_t *tls, backend_exchange_t *x);
 
+/** As backend_link_shutdown(). Before TLS 1.3 the backend ends as well. */
+backend_io_e backend_tls_shutdown(backend_tls_t *tls, int *error);
+
 /** Send close_notify, if that goes without waiting. */
 void backend_tls_farewell(backend_tls_t *tls);
 

@@ -19,6 +19,7 @@
 #include <apr_thread_mutex.h>
 #include <http_ssl.h>
 #include <mpm_common.h>
+#include <openssl/err.h>
 
 #include "backend_tls.h"
 
@@ -92,7 +93,9 @@ static void tls_push(backend_tls_t *tls)
             tls->error = errno;
         }
     }
-    tls->out_at = tls->out_len = 0;
+    if (tls->out_at == tls->out_len) {
+        tls->out_at = tls->out_len = 0;
+    }
 }
 
 /* An error of the socket is not mod_ssl's: what the backend has said before it is
@@ -353,8 +356,8 @@ int backend_tls_is_for(const backend_tls_t *tls, const char *name)
     return tls && !ap_cstr_casecmp(tls->name, name);
 }
 
-backend_end_e backend_tls_begin(backend_exchange_t *x, apr_time_t until, int *error,
-                                const char **why)
+static backend_end_e tls_handshake(backend_exchange_t *x, apr_time_t until, int *error,
+                                   const char **why)
 {
     backend_tls_t *tls = tls_new(x, backend_tls_name(x));
     int made;
@@ -379,6 +382,19 @@ backend_end_e backend_tls_begin(backend_exchange_t *x, apr_time_t until, int *er
     *error = tls->late ? ETIMEDOUT : EPROTO;
     *why = backend_tls_watch_why(tls, x->r->pool);
     return BACKEND_END_NONE;
+}
+
+backend_end_e backend_tls_begin(backend_exchange_t *x, apr_time_t until, int *error,
+                                const char **why)
+{
+    backend_end_e end;
+
+    *error = 0;
+    end = tls_handshake(x, until, error, why);
+    if (end != BACKEND_END_NONE || *error) {
+        backend_tls_free(x->link); /* closed, not reset: our alert shall arrive */
+    }
+    return end;
 }
 
 /* Bytes */
@@ -409,29 +425,38 @@ static apr_size_t tls_encrypt(backend_tls_t *tls, const struct iovec *iov, int i
 
 /* What mod_ssl took counts as sent once the socket has it, so that who sends waits for
  * the socket as with plain connections, and sees when all is sent. Encrypted bytes are
- * more than plain ones: of what was taken no more than waits in out has not gone. */
+ * more than plain ones: of what was taken no more than waits in out has not gone. And
+ * where anything has gone at least one has: what may be sent again hangs on that. */
+static apr_size_t tls_sent(backend_tls_t *tls)
+{
+    apr_size_t waiting = tls->out_len - tls->out_at;
+    apr_size_t sent = tls->taken > waiting ? tls->taken - waiting
+                      : tls->out_at && tls->taken > 1 && !tls->told ? 1 : 0;
+
+    tls->told = tls->told || sent;
+    tls->taken -= sent;
+    return sent;
+}
+
 backend_io_e backend_tls_send(backend_tls_t *tls, const struct iovec *iov, int iov_len,
                               apr_size_t *sent, int *error)
 {
-    apr_size_t waiting;
-
     *sent = 0;
     tls_push(tls);
-    if (!tls->error && !tls->taken && tls->out_at == tls->out_len) {
+    if (!tls->error && !tls->taken && !tls->out_len) {
+        tls->told = 0;
         tls->taken = tls_encrypt(tls, iov, iov_len);
-        if (!tls->taken && !tls->error) {
+        if (!tls->taken) {
             *error = EPROTO;
             return BACKEND_IO_FAILED;
         }
     }
-    if (tls->error) {
-        *error = tls->error;
-        return BACKEND_IO_FAILED;
+    *sent = tls_sent(tls);
+    if (*sent) {
+        return BACKEND_IO_DONE;
     }
-    waiting = tls->out_len - tls->out_at;
-    *sent = tls->taken > waiting ? tls->taken - waiting : 0;
-    tls->taken -= *sent;
-    return *sent ? BACKEND_IO_DONE : BACKEND_IO_AGAIN;
+    *error = tls->error;
+    return tls->error ? BACKEND_IO_FAILED : BACKEND_IO_AGAIN;
 }
 
 /* Ask mod_ssl for bytes. After a message of TLS's own it says that there are none, when
@@ -530,10 +555,30 @@ void backend_tls_resume(backend_tls_t *tls, backend_exchange_t *x)
     ap_proxy_ssl_engine(tls->c, x->r->per_dir_config, 1);
 }
 
+/* With mod_ssl's own way to say it nothing could be read any more. */
+backend_io_e backend_tls_shutdown(backend_tls_t *tls, int *error)
+{
+    if (!tls->shut && tls->ssl && tls->up && !tls->c->aborted) {
+        ERR_clear_error();
+        SSL_shutdown(tls->ssl);
+        ERR_clear_error();
+        tls->shut = 1;
+    }
+    tls_push(tls);
+    if (!tls->error && tls->out_at < tls->out_len) {
+        return BACKEND_IO_AGAIN;
+    }
+    if (tls->error || shutdown(tls->link->fd, SHUT_WR) != 0) {
+        *error = tls->error ? tls->error : errno;
+        return BACKEND_IO_FAILED;
+    }
+    return BACKEND_IO_DONE;
+}
+
 void backend_tls_farewell(backend_tls_t *tls)
 {
     tls->x = NULL;
-    if (!tls->up || tls->error || tls->c->aborted || tls->out_at < tls->out_len) {
+    if (!tls->up || tls->shut || tls->error || tls->c->aborted || tls->out_at < tls->out_len) {
         return;
     }
     APR_BRIGADE_INSERT_TAIL(tls->out_bb, ap_bucket_eoc_create(tls->c->bucket_alloc));

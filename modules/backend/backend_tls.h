@@ -36,12 +36,15 @@ struct backend_tls_t {
     apr_bucket_brigade *out_bb;
     const char *name;      /**< that was asked for and is checked */
     backend_tls_watch_t watch;
+    SSL *ssl;              /**< mod_ssl's, which frees it when the handshake fails, and at
+                            * farewell: used between these only */
 
     backend_exchange_t *x; /**< whose request it serves just now; NULL: idle */
     apr_time_t until;      /**< how long a wait within mod_ssl may last */
     backend_end_e end;     /**< of such a wait: why the request ends */
     unsigned int late : 1; /**< that time was over */
     unsigned int up : 1;   /**< the handshake is done, and mod_ssl is content */
+    unsigned int shut : 1; /**< close_notify was sent, by backend_tls_shutdown() */
     unsigned int drained : 1; /**< the socket gave less than it was asked for */
     unsigned int starved : 1; /**< mod_ssl asked for more, and there was nothing */
     unsigned int dry : 1;  /**< nothing is left that could be read without a wait */
@@ -60,6 +63,7 @@ struct backend_tls_t {
     apr_size_t out_size;
     apr_size_t taken;      /**< bytes of the sender's that are encrypted in out and not yet
                             * told as sent */
+    int told;              /**< some of them were */
 };
 
 /** Why the handshake failed, a phrase about the backend.

@@ -1,8 +1,8 @@
 /* What OpenSSL does on a link, seen from beside mod_ssl: alerts, the ends of
  * handshakes, the backend's certificate; and in plain words why a handshake failed.
  *
- * mod_ssl has an optional hook for each new session. Nothing of the session is
- * kept here: all is taken within OpenSSL's own calls. */
+ * mod_ssl has an optional hook for each new session. It may free the session at
+ * any failure, so all that is told here is taken within OpenSSL's own calls. */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -85,6 +85,7 @@ static int watch_pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
 
     if (tls) {
         tls->watch.on = 1;
+        tls->ssl = ssl;
         SSL_set_msg_callback(ssl, watch_message);
         SSL_set_msg_callback_arg(ssl, &tls->watch);
     }

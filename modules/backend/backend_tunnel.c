@@ -226,7 +226,8 @@ static void tunnel_sent(tunnel_t *t, apr_size_t n)
 /* The backend takes no more; what it says is still of use. */
 static void tunnel_link_is_deaf(tunnel_t *t, int error)
 {
-    t->error = apr_pstrdup(t->x->r->pool, strerror(error));
+    t->error = apr_pstrdup(t->x->r->pool,
+                           backend_tls_strerror(t->x->link, error, t->x->r->pool));
     t->link_deaf = t->link_shut = t->client_ended = 1;
     t->link_ready = 1;
     apr_brigade_cleanup(t->up);
@@ -328,7 +329,8 @@ static tunnel_end_e tunnel_read_link(tunnel_t *t, apr_size_t *len)
         t->link_ended = 1;
     }
     else {
-        t->error = t->link_deaf ? t->error : apr_pstrdup(x->r->pool, strerror(error));
+        t->error = t->link_deaf ? t->error
+                   : apr_pstrdup(x->r->pool, backend_tls_strerror(x->link, error, x->r->pool));
         return TUNNEL_BACKEND_BROKE;
     }
     return TUNNEL_GOES_ON;

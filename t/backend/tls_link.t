@@ -12,6 +12,7 @@ use Usher::Client ();
 use Usher::Httpd ();
 use Usher::Pattern;
 use Usher::Wait;
+use Usher::WebSocket ();
 
 my $prefork = $ENV{USHER_MPM} eq 'prefork';
 my $certs = Usher::Certs->new;
@@ -23,18 +24,39 @@ my %backend = (
     expired => Usher::Backend->new(tls => { cert => 'expired' }),
     other => Usher::Backend->new(tls => { cert => 'other' }),
     names => Usher::Backend->new(tls => { names => { 'named.test' => 'named' } }),
+    wss   => Usher::Backend->new(tls => {}, rcvbuf => 65536, sndbuf => 65536),
+    any   => Usher::Backend->new(tls => { versions => '1.3' }),
     unix  => Usher::Backend->new(tls => {}, unix => 1),
 );
 my $tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile @{[ $certs->ca ]}\n";
 my $httpd = backend_httpd(<<"EOT", modules => ['ssl', 'socache_shmcb']);
 $tls
 UsherBackendTimeout first=5s connect=1s
-@{[ map { "ProxyPass /$_/ https://localhost:@{[ $backend{$_}->port ]}/\n" } grep { $_ ne 'unix' } sort keys %backend ]}
+@{[ map { "ProxyPass /$_/ https://localhost:@{[ $backend{$_}->port ]}/\n" } grep { !/^(?:unix|wss|any)$/ } sort keys %backend ]}
+<Location /patient/>
+    UsherBackendTimeout connect=10s
+    ProxyPass https://localhost:@{[ $backend{three}->port ]}/
+</Location>
+<Location /total/>
+    UsherBackendTimeout connect=10s total=500ms
+    ProxyPass https://localhost:@{[ $backend{three}->port ]}/
+</Location>
+ProxyPass /wss/ wss://localhost:@{[ $backend{wss}->port ]}/
+ProxyPass /any/ https://localhost:@{[ $backend{any}->port ]}/ upgrade=ANY timeout=5
 ProxyPass /unix/ unix:@{[ $backend{unix}->path ]}|https://localhost/
 <Location /preserved/>
     ProxyPreserveHost On
     ProxyPass https://localhost:@{[ $backend{names}->port ]}/
 </Location>
+<VirtualHost 127.0.0.1:\@PORT\@>
+    ServerName localhost
+    CustomLog logs/usher_log usher
+</VirtualHost>
+<VirtualHost 127.0.0.1:\@PORT\@>
+    ServerName other.test
+    $tls
+    CustomLog logs/usher_log usher
+</VirtualHost>
 EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 $_->on('/ok', http_answer(200, [], 'kept')) for values %backend;
@@ -133,12 +155,73 @@ subtest 'handshakes that fail' => sub {
     is(get('/three/ok')->{status}, 200, 'the next one is well');
 };
 
+sub all_closed {
+    my ($backend) = @_;
+
+    $backend->close_idle;
+    return wait_until { !grep { $_->{state} ne 'closed' } $backend->connections } 4;
+}
+
+subtest 'a handshake that is not to be waited for' => sub {
+    all_closed($backend{three});
+    $backend{three}->on('HELLO', [flight(50), stall], []);
+    my $gone = Usher::Client->new(port => $httpd->port);
+    $gone->send(http_request(GET => '/patient/ok', [Host => 'localhost', 'X-Id' => 'gone']));
+    ok((wait_until { grep { defined $_->{holding} } $backend{three}->connections }), 'it hangs');
+    $gone->reset;
+    my $line = logged($httpd, 'gone', 3);
+    is("$line->{status} $line->{state}", '499 CC', 'the client went away');
+    $backend{three}->on('HELLO', [flight(50), stall], []);
+    my $from = time;
+    is(ask($httpd, GET => '/total/ok', ['X-Id' => 'total'])->{status}, 504, 'the total time is over');
+    cmp_ok(time - $from, '<', 2, 'in time');
+    $backend{three}->on('HELLO', []);
+};
+
+subtest 'idle' => sub {
+    my $backend = $backend{three};
+    get('/three/ok');
+    ok(all_closed($backend), 'closed by the backend: closed here');
+    get('/three/ok');
+    my @before = $backend->connections;
+    sleep 2;
+    get('/three/ok');
+    is(scalar $backend->connections, scalar @before, 'the keeper leaves a good one alone, with tickets') unless $prefork;
+    is(ask($httpd, GET => '/three/ok', [Host => 'other.test'])->{status}, 200, 'another virtual host');
+    is(scalar $backend->connections, @before + 1, 'has connections of its own') unless $prefork;
+};
+
 subtest 'names' => sub {
     is(tells(get('/preserved/ok', [Host => 'named.test'])), '200 complete kept', 'the one that the client asked for') for 1 .. 2;
     is(tells(get('/preserved/ok', [Host => 'good.test'])), '200 complete kept', 'another one') for 1 .. 2;
     is(tells(get('/preserved/ok', [Host => 'named.test'])), '200 complete kept', 'the first again');
     is(scalar $backend{names}->connections, 2, 'a connection for each') unless $prefork;
     is(get('/preserved/ok', [Host => 'evil.test'])->{status}, 503, 'one that the certificate does not have');
+};
+
+subtest 'tunnels' => sub {
+    my $backend = $backend{wss};
+    $backend->on('/chat', [switch_to, websocket_echo, notify, cut]);
+    my $ws = Usher::WebSocket->open(Usher::Client->new(port => $httpd->port), '/wss/chat', ['X-Id' => 'wss']);
+    for my $size (5, 500, 70_000, 3_000_000) {
+        my $bytes = pattern(0, $size);
+        $ws->say($bytes);
+        ok((($ws->message // {})->{payload} // '') eq $bytes, "$size bytes and back") or diag($ws->{how} // 'no message');
+    }
+    $ws->close(1000, 'done');
+    is(($ws->message // {})->{opcode}, Usher::WebSocket::CLOSE, 'close');
+    undef $ws;
+    is(logged($httpd, 'wss')->{state}, '--', 'ended well');
+
+    $backend{any}->on('/digest', [switch_to, take_bytes, 'you said something', notify, cut]);
+    my $client = Usher::Client->new(port => $httpd->port);
+    $client->send(http_request(GET => '/any/digest', [Host => 'localhost', 'X-Id' => 'half', Connection => 'Upgrade', Upgrade => 'raw/1']));
+    is($client->answer->{status}, 101, 'another protocol: 101');
+    $client->send(pattern(0, 300_000));
+    $client->half_close;
+    my ($rest) = $client->read_all;
+    is($rest, 'you said something', "the client's end goes on, what the backend says then comes back");
+    is((($backend{any}->requests)[-1] || {})->{body_len}, 300_000, 'all before it has arrived');
 };
 
 subtest 'through a proxy (ProxyRemote)' => sub {

@@ -132,7 +132,7 @@ subtest 'over TLS' => sub {
     ok(is_closed($id), "the backend's connection is closed");
     is(logged($httpd, $id)->{state}, '--', 'ended well');
     # Small pieces in one record, and a record larger than what is read at once.
-    my $client = raw('/any/both', my $other = new_id(), tls_client(), 'x') if on('/both', [switch_to, echo_bytes, cut]);
+    my $client = switched('/any/both', my $other = new_id(), tls_client(), 'x') if on('/both', [switch_to, echo_bytes, cut]);
     $client->send(pattern(0, 500_000));
     my $got = '';
     $client->until(sub { $got .= substr ${ $_[0] }, 0, length ${ $_[0] }, ''; length $got >= 500_001 ? 1 : undef }, 10);
@@ -224,7 +224,7 @@ subtest 'bytes behind the heads' => sub {
     is(($ws->message // {})->{payload}, 'at once', 'what the client says with its request');
     # More than any buffer of a head.
     on('/flood', [switch_to(undef, pattern(0, 300_000)), echo_bytes, cut]);
-    my $client = raw('/any/flood', $id = new_id(), undef, my $sent = pattern(300_000, 200_000));
+    my $client = switched('/any/flood', $id = new_id(), undef, my $sent = pattern(300_000, 200_000));
     $client->half_close;
     my ($bytes, $how) = $client->read_all;
     ok($bytes eq pattern(0, 500_000), 'much of both arrives') or diag length $bytes;
@@ -234,7 +234,7 @@ subtest 'bytes behind the heads' => sub {
 subtest 'large, both ways at once' => sub {
     my $id = new_id();
     on('/both', [switch_to, both_ways($large), cut]);
-    my $client = raw('/any/both', $id);
+    my $client = switched('/any/both', $id);
     my ($sent, $got) = (0, 0);
     my $sha = Digest::SHA->new(1);
     my $end = time + 30;
@@ -267,7 +267,7 @@ subtest 'a client that writes all before it reads' => sub {
     # One direction stands still: the other one goes on.
     my $id = new_id();
     on('/push', [switch_to, both_ways($large), cut]);
-    my $client = raw('/any/push', $id);
+    my $client = switched('/any/push', $id);
     my $put = $client->send_pattern($large, 20);
     is($put, $large, 'it can send all while it reads nothing');
     $client->half_close;
@@ -276,7 +276,7 @@ subtest 'a client that writes all before it reads' => sub {
     is(request($id)->{sha1}, pattern_sha1($large), 'the backend got what it sent');
     # An echo takes no more until it is read from.
     on('/echo', [switch_to, echo_bytes, cut]);
-    $client = raw('/any/echo', $id = new_id());
+    $client = switched('/any/echo', $id = new_id());
     $put = $client->send(pattern(0, $large), 0.7);
     cmp_ok($put, '<', $large, "with an echo it stalls ($put bytes)");
     cmp_ok($put, '>', 100_000, 'within bounds');

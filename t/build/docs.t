@@ -86,6 +86,7 @@ for my $page ("$src/README", @pages) {
         # Files and ports of a real machine, as far as this one has others
         $block =~ s/^(\s*SSLCertificateFile\s+).*/$1$root\/cert.pem/gm;
         $block =~ s/^(\s*SSLCertificateKeyFile\s+).*/$1$root\/key.pem/gm;
+        $block =~ s/^(\s*SSLProxyCACertificateFile\s+).*/$1$root\/cert.pem/gm;
         $block =~ s/^(\s*(?:CustomLog|ErrorLog)\s+)"?[^"\s|]+"?/$1"$root\/logs\/shown"/gm;
         $block =~ s/^\s*DocumentRoot.*\n//gm;
         $block =~ s/^(\s*Define usher_modules ).*/$1$root\/modules/gm;
