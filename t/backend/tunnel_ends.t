@@ -3,6 +3,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -86,6 +87,39 @@ subtest 'broken' => sub {
     $client->reset;
     ok(is_closed($id), 'a client that goes while it is sent much');
     is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+};
+
+# The time that httpd's children have computed, in seconds.
+sub cpu {
+    my $ticks = 0;
+
+    for my $pid ($httpd->children) {
+        open my $fh, '<', "/proc/$pid/stat" or next;
+        my @fields = split ' ', <$fh> =~ s/^.*\) //r;
+        $ticks += $fields[11] + $fields[12];
+    }
+    return $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+subtest 'waiting costs nothing' => sub {
+    on('/halfway', [switch_to('raw/1'), half_close]);
+    on('/silent', [switch_to, stall]);
+    on('/deaf', [switch_to, stall(2), cut]);
+    on('/flood', [switch_to, fill(1_500_000), rst]);
+    my ($halfway, $ended, $full, $stalled) = map { new_id() } 1 .. 4;
+    my @clients = (raw('/any/halfway', $halfway), raw('/any/deaf', $ended), raw('/any/flood', $full), raw('/any/silent', $stalled));
+    $clients[1]->half_close;
+    my $put = $clients[3]->send('x' x 30_000_000, 0.5);
+    my $before = cpu();
+    select undef, undef, undef, 0.8;
+    cmp_ok(cpu() - $before, '<', 0.1, 'one side has ended, one does not read, the other is gone');
+    is(connection_of($_)->{state}, 'open', 'still open') for $halfway, $ended, $stalled;
+    my ($bytes, $how) = $clients[2]->read_all;
+    is(length $bytes, 1_500_000, 'what a backend said before it broke is delivered');
+    (pop @clients)->reset;
+    $_->close for @clients;
+    ok(is_closed($_), 'ends') for $halfway, $ended, $full, $stalled;
+    is(logged($httpd, $full)->{state}, 'SD', 'broken');
 };
 
 subtest 'silence' => sub {
