@@ -404,6 +404,18 @@ static void tunnel_poll_fds(const tunnel_t *t, struct pollfd fds[2])
     fds[0].revents = fds[1].revents = 0;
 }
 
+/* The client's connection was reset. What it sent before still goes on, as far as
+ * the backend takes it. */
+static tunnel_end_e tunnel_last_words(tunnel_t *t)
+{
+    tunnel_end_e end;
+    int moved;
+
+    t->client_ready = 1;
+    end = tunnel_up(t, &moved);
+    return end == TUNNEL_GOES_ON ? tunnel_client_broke(t, APR_SUCCESS) : end;
+}
+
 static tunnel_end_e tunnel_wait(tunnel_t *t)
 {
     struct pollfd fds[2];
@@ -416,7 +428,7 @@ static tunnel_end_e tunnel_wait(tunnel_t *t)
         return TUNNEL_STOPPED;
     }
     if (t->c->aborted || (t->socket && fds[1].revents & (POLLERR | POLLNVAL))) {
-        return tunnel_client_broke(t, APR_SUCCESS);
+        return tunnel_last_words(t);
     }
     if (t->client_full && fds[1].revents & POLLOUT) {
         t->moved_at = backend_now(); /* it took some */
@@ -504,41 +516,33 @@ static void tunnel_begin(tunnel_t *t, backend_exchange_t *x)
     t->client_ready = t->link_ready = 1;
 }
 
-static void tunnel_log_broken(const tunnel_t *t, tunnel_end_e end)
+static void tunnel_log(const tunnel_t *t, tunnel_end_e end)
 {
-    const backend_exchange_t *x = t->x;
-
-    if (end == TUNNEL_CLIENT_BROKE) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2040)
-                      "%s: the client broke the tunnel (%s): %s", x->member.url, x->upgrade,
-                      t->error);
-    }
-    else if (end == TUNNEL_BACKEND_BROKE) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2041)
-                      "%s: the backend broke the tunnel (%s): %s", x->member.url, x->upgrade,
-                      t->error);
-    }
-    else {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2042)
-                      "%s: httpd stops, so the tunnel (%s) was closed", x->member.url, x->upgrade);
-    }
-}
-
-static void tunnel_log_idle(const tunnel_t *t)
-{
-    const backend_exchange_t *x = t->x;
+    request_rec *r = t->x->r;
+    const char *url = t->x->member.url, *upgrade = t->x->upgrade;
     int ms = (int)apr_time_as_msec(t->idle_max);
 
-    if (t->client_full) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2043)
-                      "%s: the client took nothing of what came through the tunnel (%s) for %d "
-                      "ms: closed", x->member.url, x->upgrade, ms);
+    if (end == TUNNEL_CLIENT_BROKE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2040)
+                      "%s: the client broke the tunnel (%s): %s", url, upgrade, t->error);
     }
-    else {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, USHERLOGNO(2021)
+    else if (end == TUNNEL_BACKEND_BROKE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2041)
+                      "%s: the backend broke the tunnel (%s): %s", url, upgrade, t->error);
+    }
+    else if (end == TUNNEL_STOPPED) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2042)
+                      "%s: httpd stops, so the tunnel (%s) was closed", url, upgrade);
+    }
+    else if (end == TUNNEL_IDLE && t->client_full) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2043)
+                      "%s: the client took nothing of what came through the tunnel (%s) for %d "
+                      "ms: closed", url, upgrade, ms);
+    }
+    else if (end == TUNNEL_IDLE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2021)
                       "%s: nothing went through the tunnel (%s) for %d ms: closed. Raise "
-                      "timeout= of the backend for longer silences", x->member.url, x->upgrade,
-                      ms);
+                      "timeout= of the backend for longer silences", url, upgrade, ms);
     }
 }
 
@@ -547,21 +551,23 @@ static void tunnel_finish(tunnel_t *t, tunnel_end_e end)
 {
     backend_exchange_t *x = t->x;
 
+    tunnel_log(t, end);
     switch (end) {
     case TUNNEL_IDLE:
         x->state.who = t->client_full ? 'c' : 's';
-        tunnel_log_idle(t);
         t->c->aborted = t->c->aborted || t->client_full; /* nobody waits for it again */
         break;
     case TUNNEL_CLIENT_BROKE:
     case TUNNEL_STOPPED:
         x->state.who = end == TUNNEL_STOPPED ? 'P' : 'C';
-        tunnel_log_broken(t, end);
         t->c->aborted = 1;
+        if (t->up_len) { /* it would not learn of an end behind what it does not take */
+            backend_link_abort(x->link);
+            x->link = NULL;
+        }
         break;
     case TUNNEL_BACKEND_BROKE:
         x->state.who = 'S';
-        tunnel_log_broken(t, end);
         if (t->c->master) {
             backend_relay_break(x); /* the stream can be reset behind its last bytes */
         }

@@ -186,6 +186,12 @@ subtest 'over HTTP/2' => sub {
     ok($answer->{complete} && $answer->{body} eq pattern(0, $large), 'and down at once');
     is(request($id)->{sha1}, pattern_sha1(3_000_000), 'as it was sent');
 
+    $other_h2 = Usher::H2->new(port => $httpd->port);
+    $other_h2->connect_to('/ws/push', 'websocket', ['x-id' => $id = new_id()]);
+    ok(is_closed($id, 5), 'a client that takes nothing');
+    like(logged($httpd, $id)->{state}, qr/^[cC]D$/, 'state: the client');
+    $other_h2->reset;
+
     on('/refuse', http_answer(403, [], 'no'));
     $other = Usher::WebSocket->open_h2($h2, '/ws/refuse', ['x-id' => new_id()]);
     like($other->{refused}, qr/^status (403|0)$/, 'refused by the backend');
