@@ -63,6 +63,9 @@ sub moment {
     my ($play) = $self->{script}->choose({ method => $name, uri => '', n => 0 });
 
     $self->perform($play) if defined $play;
+    # What it left unread in a stall is for nobody: the next moment is of a connection
+    # that lives.
+    die _over('peer', $self->{gone}) if $self->{gone};
     return;
 }
 
