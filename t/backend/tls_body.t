@@ -91,7 +91,8 @@ for my $version (qw(v12 v13)) {
         $slow->wire->pause(0.3);
         my $answer = $slow->answer(timeout => 30, discard => 1);
         is("$answer->{body_len} $answer->{sha1}", "$size " . pattern_sha1($size), 'a client that reads late');
-        $backend->on('POST /slowly', [read_slowly(1_000_000, 0.02), echo]);
+        $size = 2_500_000;
+        $backend->on('POST /slowly', [read_slowly(16384, 0.004), echo]);
         is(upload("/$version/slowly", $size)->{body}, "POST /slowly $size " . pattern_sha1($size) . "\n", 'a backend that reads slowly');
     };
     subtest "$version: records" => sub {
