@@ -43,6 +43,17 @@ sub ready {
     return $found > 0;
 }
 
+# Wait until this socket or the other one can be read.
+sub ready_either {
+    my ($self, $other, $seconds) = @_;
+    my $reads = '';
+
+    vec($reads, fileno $_, 1) = 1 for grep { $_ } $self->{sock}, $other->{sock}, $self->{watch};
+    my $found = select $reads, undef, undef, $seconds;
+    $self->{watched}->() if $found > 0 && $self->{watch} && vec($reads, fileno $self->{watch}, 1);
+    return $found > 0;
+}
+
 # Let $seconds pass (undef: no limit), or less once $until returns true.
 sub pause {
     my ($self, $seconds, $until) = @_;

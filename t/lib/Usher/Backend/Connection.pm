@@ -12,6 +12,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Digest::SHA ();
+use IO::Socket::INET ();
 use Time::HiRes ();
 use Usher::Backend::Play ();
 use Usher::Wire ();
@@ -63,6 +64,9 @@ sub moment {
     my ($play) = $self->{script}->choose({ method => $name, uri => '', n => 0 });
 
     $self->perform($play) if defined $play;
+    # What it left unread in a stall is for nobody: the next moment is of a connection
+    # that lives.
+    die _over('peer', $self->{gone}) if $self->{gone};
     return;
 }
 
@@ -266,6 +270,30 @@ sub step_half_close {
         $wire->{in} = '';
     }
     die _over('peer', 'closed');
+}
+
+# As a proxy does that was asked to CONNECT; ends with whoever ends first.
+sub step_tunnel {
+    my ($self) = @_;
+    my $near = $self->{wire};
+    my $sock = IO::Socket::INET->new(PeerAddr => $self->{request}{uri}, Timeout => 5) or die _over('backend', 'closed');
+    my $far = Usher::Wire->new($sock, watch => $near->{watch}, watched => $near->{watched});
+
+    while (1) {
+        my $moved = 0;
+        for my $pair ([$near, $far], [$far, $near]) {
+            my ($from, $to) = @$pair;
+            my $got = length $from->{in} ? 'data' : $from->read_more(0);
+            if ($got eq 'data') {
+                $to->write(substr $from->{in}, 0, length $from->{in}, '');
+                $moved = 1;
+            } elsif ($got ne 'timeout') {
+                $got eq 'reset' ? $far->reset : $far->close;
+                die _over($from == $near ? 'peer' : 'backend', $got);
+            }
+        }
+        $near->ready_either($far, 1) unless $moved;
+    }
 }
 
 sub step_stall {

@@ -16,6 +16,7 @@
 #     cut()                      close with FIN
 #     rst()                      close with RST, after what was sent has arrived
 #     half_close()               FIN, and read on until the peer closes
+#     tunnel()                   CONNECT: connect to where it says, and pass on all bytes
 #     idle($s, 'cut' | 'rst')    after this answer, close so when no request comes for $s seconds
 #   the request (a play without any of these reads all of it first)
 #     read_body($n)              $n more bytes of the body; without: all
@@ -57,7 +58,7 @@ use Usher::Pattern;
 our @EXPORT = qw(at garble fill trickle echo stall hold cut rst half_close idle
     read_body read_slowly leave_body say_continue ask_body
     switch_to websocket_echo echo_bytes take_bytes both_ways
-    flight alert raw notify records renegotiate ask_certificate);
+    flight alert raw notify records renegotiate ask_certificate tunnel);
 
 sub _step { my ($do, @with) = @_; return bless { do => $do, with => [@with] }, 'Usher::Backend::Step' }
 
@@ -80,6 +81,8 @@ sub websocket_echo { return _step('websocket_echo') }
 sub echo_bytes     { return _step('echo_bytes') }
 sub take_bytes     { return _step('take_bytes', @_) }
 sub both_ways      { return _step('both_ways', @_) }
+sub tunnel       { return _step('tunnel') }
+
 sub flight          { return _step('flight', @_) }
 sub alert           { return _step('alert', @_) }
 sub raw             { return _step('raw', @_) }
