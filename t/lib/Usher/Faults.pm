@@ -248,9 +248,7 @@ sub expected {
 
     # Again at another member; where there is none and no byte of an answer
     # came, the kept connection may just have been unlucky.
-    # Where that was alive it was not: "100 Continue", a CPONG, a part of the body asked for.
-    my $asked = protocol($row) eq $protocol{ajp} ? $phase eq 'midway' || $phase eq 'request' && ($row->{layout} =~ /^ping/
-        || $method->{chunked} || ($method->{body} // 0) > 8186) : $method->{expect} && $phase eq 'request';
+    my $asked = $method->{expect} && $phase eq 'request';    # "100 Continue" was a byte
     my $again_a = $pool eq 'kept' && $where eq 'sent' && $kind ne 'garble' && !$asked && !$two;
     my $again_b = !$again_a && $two;
     my $replayed = !$again_a && !$again_b ? $failed->($first, 0, $cut)
