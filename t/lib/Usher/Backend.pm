@@ -198,9 +198,15 @@ sub _listen {
         # httpd's children may run as another user.
         chmod 0777, $self->{path};
     } else {
-        for my $port ($self->{port} // map { free_port() } 1 .. 20) {
-            $listener = IO::Socket::IP->new(LocalHost => $self->{host}, LocalPort => $port, ReuseAddr => 1,
-                Listen => $self->{backlog}, Type => SOCK_STREAM) or next;
+        my $listen = sub {
+            return IO::Socket::IP->new(LocalHost => $self->{host}, LocalPort => $_[0], ReuseAddr => 1,
+                Listen => $self->{backlog}, Type => SOCK_STREAM);
+        };
+        # A port that is given may be on loan: another test looks for a free one.
+        $listener = wait_until { $listen->($self->{port}) } 3 if $self->{port};
+        for (1 .. ($self->{port} ? 0 : 20)) {
+            my $port = free_port();
+            $listener = $listen->($port) or next;
             $self->{port} = $port;
             last;
         }

@@ -160,8 +160,8 @@ sub makes_sense {
     # for a second where the request must not be sent twice.
     my $ping = $layout =~ /^ping/;
     return 0 if $ping && $phase !~ /^(?:sound|cping|request)$/;
-    return 0 if $pool eq 'aged' && ($ping || $method->{again} || $phase !~ /^(?:sound|cping|request)$/);
-    return 0 if $phase eq 'cping' && !($ping || $pool eq 'aged') || $phase eq 'cping' && $pool eq 'stale';
+    return 0 if $pool eq 'aged' && ($ping || !$ajp || $method->{again} || $phase !~ /^(?:sound|cping|request)$/);
+    return 0 if $phase eq 'cping' && ($pool eq 'aged' ? $row->{second} eq 'same' : !$ping || $pool eq 'stale');
     # What only one protocol has does not break in the other one.
     return 0 if $layout =~ /^mixed/ && $row->{second} eq 'same' && !grep { $_->[0] eq $phase && $_->[2] =~ $kind } second_protocol($row)->phases;
     return 1;
@@ -178,6 +178,7 @@ sub sample {
     for my $row (@rows) {
         my $turn = $turn{ join '-', @$row{qw(phase kind pool layout second)} }++;
         my $every = $row->{kind} eq 'stall' ? 29 : _where($row) eq 'begun' ? 8 : 6;
+        $every *= 2 if $row->{kit} eq 'ajp' && $row->{kind} ne 'stall';
         # Much the same in several layouts.
         $every *= $row->{kit} eq 'ajp' ? 3 : 2 if $layout{cluster} && $row->{layout} ne 'one';
         # Another start for each group, that all methods and clients have a turn.

@@ -43,9 +43,10 @@ sub body_piece {
 
     if (!length $body->{piece}) {
         # With a Content-Length the first packet comes unasked.
-        $self->{wire}->write(ajp_get_body()) unless $body->{first};
+        my $size = $body->{first} ? undef : $self->_ask_for_body;
         $body->{first} = 0;
         $body->{piece} = $self->_body_packet;
+        $self->bad('more body than asked for') if defined $size && length $body->{piece} > $size;
         $self->{request}{complete} = 1 if !length $body->{piece} && !$body->{left};
         $self->bad('the body ended before its Content-Length') if !length $body->{piece} && $body->{left};
     }
@@ -58,6 +59,17 @@ sub body_piece {
     return $bytes;
 }
 
+# For as much as a packet can have, or as read_asking() says.
+sub _ask_for_body {
+    my ($self) = @_;
+    my $sizes = $self->{body}{sizes} // [$Usher::AJP::GET_MAX];
+    my $size = shift @$sizes;
+
+    push @$sizes, $size;
+    $self->{wire}->write(ajp_get_body($size));
+    return $size;
+}
+
 sub _body_packet {
     my ($self) = @_;
     my $payload = $self->_packet;
@@ -66,6 +78,13 @@ sub _body_packet {
     my $length = unpack 'n', $payload;
     $self->bad('length of a body packet') if length $payload < 2 || $length != length($payload) - 2;
     return substr $payload, 2;
+}
+
+sub step_read_asking {
+    my ($self, @sizes) = @_;
+
+    $self->{body}{sizes} = \@sizes;
+    return $self->read_all_body;
 }
 
 # Asks for the body again and again, also when it is at its end.

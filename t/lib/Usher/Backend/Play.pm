@@ -23,6 +23,7 @@
 #     read_slowly($n, $s)        all, $n bytes at a time with $s seconds between
 #     leave_body()               nothing
 #     say_continue()             send "100 Continue"
+#     read_asking(@sizes)        AJP: all, with GET_BODY_CHUNKs for these sizes in turn
 #     ask_body($times)           AJP: GET_BODY_CHUNK again and again (without: for ever)
 #   TLS (see also on() in Usher::Backend); cut() is then without close_notify
 #     flight($n, $size, $s)      the server's first flight, $n bytes of it (without: all), as a
@@ -56,7 +57,7 @@ use Usher::AJP ();
 use Usher::Pattern;
 
 our @EXPORT = qw(at garble fill trickle echo stall hold cut rst half_close idle
-    read_body read_slowly leave_body say_continue ask_body
+    read_body read_slowly read_asking leave_body say_continue ask_body
     switch_to websocket_echo echo_bytes take_bytes both_ways
     flight alert raw notify records renegotiate ask_certificate tunnel);
 
@@ -74,6 +75,7 @@ sub read_body    { return _step('read_body', @_) }
 sub read_slowly  { return _step('read_slowly', @_) }
 sub leave_body   { return _step('leave_body') }
 sub say_continue { return _step('say_continue') }
+sub read_asking  { return _step('read_asking', @_) }
 sub ask_body     { return _step('ask_body', @_) }
 
 sub switch_to      { return _step('switch_to', @_) }
