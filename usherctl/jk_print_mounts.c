@@ -297,21 +297,43 @@ static void mounts_print_aliases(ctl_conf_t *conf, const jk_server_t *server)
     }
 }
 
-static void mounts_print_host(ctl_conf_t *conf, const jk_server_t *server, const mounts_t *mounts,
-                              int inherits)
+static void mounts_print_host(ctl_conf_t *conf, const jk_server_t *server, const mounts_t *mounts)
 {
     ctl_conf_line(conf, "%s", "");
-    ctl_conf_comment(conf, "These lines belong into the <VirtualHost> at %s:%d.", server->at.file,
-                     server->at.line);
+    ctl_conf_comment(conf, "These lines belong into the <VirtualHost> at %s:%d. What it had of the",
+                     server->at.file, server->at.line);
+    ctl_conf_comment(conf, "main server's mounts, by JkMountCopy, is among them.");
     ctl_conf_line(conf, "<VirtualHost %s>", server->addresses);
     conf->indent = 4;
     if (server->name) {
         ctl_conf_line(conf, "ServerName %s", ctl_conf_quote(conf->pool, server->name));
     }
     mounts_print_aliases(conf, server);
-    if (inherits) {
-        ctl_conf_comment(conf, "What it had of the main server's mounts, by JkMountCopy, is among its own.");
-        ctl_conf_line(conf, "ProxyPassInherit Off");
+    mounts_remarks(conf, server);
+    mounts_print(mounts);
+    conf->indent = 0;
+    ctl_conf_line(conf, "</VirtualHost>");
+}
+
+/* ProxyPass lines of the main server hold in all virtual hosts, before theirs,
+ * and ProxyPassInherit changes nothing of that. So where there are hosts the main
+ * server becomes one, for the addresses that none of the others has. */
+static void mounts_print_main(ctl_conf_t *conf, const jk_server_t *server, const mounts_t *mounts,
+                              int alone)
+{
+    ctl_conf_line(conf, "%s", "");
+    if (alone || (!mounts->rules->nelts && !server->remarks->nelts)) {
+        mounts_remarks(conf, server);
+        mounts_print(mounts);
+        return;
+    }
+    ctl_conf_comment(conf, "The main server's own mounts, for addresses without a virtual host. In the");
+    ctl_conf_comment(conf, "main server itself they would hold in all virtual hosts. Leave this section out");
+    ctl_conf_comment(conf, "if there is a virtual host for each address.");
+    ctl_conf_line(conf, "<VirtualHost _default_:*>");
+    conf->indent = 4;
+    if (server->name) {
+        ctl_conf_line(conf, "ServerName %s", ctl_conf_quote(conf->pool, server->name));
     }
     mounts_remarks(conf, server);
     mounts_print(mounts);
@@ -322,20 +344,17 @@ static void mounts_print_host(ctl_conf_t *conf, const jk_server_t *server, const
 void jk_print_servers(ctl_conf_t *conf, const jk_workers_t *workers, const jk_site_t *site)
 {
     mounts_t mounts = { conf, workers, site, NULL };
-    int i, inherits = 0;
+    int i;
 
     for (i = 0; i < site->servers->nelts; ++i) {
         const jk_server_t *server = APR_ARRAY_IDX(site->servers, i, jk_server_t *);
 
         mounts.rules = jk_site_rules(site, server, workers);
         if (!server->addresses) {
-            inherits = mounts.rules->nelts > 0;
-            ctl_conf_line(conf, "%s", "");
-            mounts_remarks(conf, server);
-            mounts_print(&mounts);
+            mounts_print_main(conf, server, &mounts, site->servers->nelts == 1);
         }
-        else if (mounts.rules->nelts || server->remarks->nelts || inherits) {
-            mounts_print_host(conf, server, &mounts, inherits);
+        else if (mounts.rules->nelts || server->remarks->nelts) {
+            mounts_print_host(conf, server, &mounts);
         }
     }
 }

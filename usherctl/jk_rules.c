@@ -6,7 +6,7 @@
 
 #include "jk.h"
 
-#define JK_RULES_MAX 20000
+#define JK_RULES_MAX 5000
 
 /* Extensions that are told and not taken: ;name=value behind the worker */
 static const jk_directive_t extensions[] = {
@@ -63,6 +63,27 @@ static void rules_extension(jk_rule_t *rule, ctl_notes_t *notes, char *extension
              rule->worker, extension);
 }
 
+/* The same pattern twice in one place: the later one counts. */
+static void rules_push(apr_array_header_t *rules, ctl_notes_t *notes, jk_rule_t *rule)
+{
+    int i;
+
+    for (i = 0; i < rules->nelts; ++i) {
+        jk_rule_t **old = &APR_ARRAY_IDX(rules, i, jk_rule_t *);
+
+        if (!strcmp((*old)->pattern, rule->pattern) && (*old)->excludes == rule->excludes
+            && (*old)->source == rule->source && rule->source != JK_BY_WORKER) {
+            if (strcmp((*old)->worker, rule->worker)) {
+                ctl_note(notes, &rule->at, "%s was given in line %d already: the later one counts",
+                         rule->pattern, (*old)->at.line);
+            }
+            *old = rule;
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(rules, jk_rule_t *) = rule;
+}
+
 static void rules_one(apr_array_header_t *rules, ctl_notes_t *notes, const char *pattern,
                       int excludes, char *worker, jk_source_e source, const ctl_place_t *at)
 {
@@ -70,6 +91,8 @@ static void rules_one(apr_array_header_t *rules, ctl_notes_t *notes, const char 
     char *last, *extension = apr_strtok(worker, ";", &last);
 
     if (*pattern == '*' || *pattern == '?') {
+        ctl_note(notes, at, "%s: mod_jk wants a '/' at the beginning, and passes this rule over; taken for /%s",
+                 pattern, pattern);
         pattern = apr_pstrcat(rules->pool, "/", pattern, NULL);
     }
     if (*pattern != '/') {
@@ -93,7 +116,7 @@ static void rules_one(apr_array_header_t *rules, ctl_notes_t *notes, const char 
     while (extension && (extension = apr_strtok(NULL, ";", &last)) != NULL) {
         rules_extension(rule, notes, extension);
     }
-    APR_ARRAY_PUSH(rules, jk_rule_t *) = rule;
+    rules_push(rules, notes, rule);
 }
 
 /* X|Y is X and XY. */

@@ -63,7 +63,7 @@ my $httpd = Usher::Httpd->new(
     name => "docs-$$", loglevel => 'warn',
     modules => [qw(watchdog authz_host authn_core auth_basic authn_file authz_user mime alias dir headers env setenvif rewrite
         status remoteip socache_shmcb ssl http2 proxy proxy_http proxy_ajp proxy_wstunnel
-        proxy_balancer slotmem_shm lbmethod_byrequests)]);
+        proxy_balancer slotmem_shm lbmethod_byrequests filter substitute)]);
 my $root = $httpd->root;
 mkdir "$root/modules";
 for my $so (glob("$ENV{USHER_LIBEXEC}/*.so"), glob("'" . Usher::Env::builddir() . "'/.libs/mod_usher*.so")) {

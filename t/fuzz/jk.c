@@ -11,7 +11,7 @@ static int known(const char *line)
         "ProxyPassMatch ", "UsherReplay ", "UsherBackendRest ", "UsherBackendTimeout ",
         "ProxyErrorOverride On", "<LocationMatch ", "</LocationMatch>",
         "SetHandler balancer-manager", "Require local", "<VirtualHost ", "</VirtualHost>",
-        "ServerName ", "ServerAlias ", "ProxyPassInherit Off", "Header add Set-Cookie ",
+        "ServerName ", "ServerAlias ", "Header add Set-Cookie ",
     };
     size_t i;
 

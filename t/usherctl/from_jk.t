@@ -80,12 +80,12 @@ my %good = (
             'UsherBackendRest failures=4 within=30s',
         ],
         'Proxy balancer://app' => ['BalancerMember ajp://app1.example.com:8009 route=app1', 'ProxySet lbmethod=usher'],
-        '' => [$dots, "ProxyPassMatch ^/portal$segment/theme$segment/ !", 'ProxyPass /portal/ balancer://portal/portal/', 'ProxyPass /api/ balancer://app/api/'],
-        'VirtualHost www.example.com' => ['ServerName www.example.com', 'ServerAlias example.com *.example.org', 'ProxyPassInherit Off', $dots,
+        '' => [],
+        'VirtualHost _default_:*' => [$dots, "ProxyPassMatch ^/portal$segment/theme$segment/ !", 'ProxyPass /portal/ balancer://portal/portal/', 'ProxyPass /api/ balancer://app/api/'],
+        'VirtualHost www.example.com' => ['ServerName www.example.com', 'ServerAlias example.com *.example.org', $dots,
             'ProxyPass /portal/app/ balancer://app/portal/app/', "ProxyPassMatch ^/portal$segment/theme$segment/ !",
             'ProxyPass /portal/ balancer://portal/portal/', 'ProxyPass /api/ balancer://app/api/'],
-        'VirtualHost api.example.com' => ['ServerName api.example.com', 'ProxyPassInherit Off', $dots, 'ProxyPass / balancer://app/'],
-        'VirtualHost plain.example.com' => ['ServerName plain.example.com', 'ProxyPassInherit Off'],
+        'VirtualHost api.example.com' => ['ServerName api.example.com', $dots, 'ProxyPass / balancer://app/'],
     }, [qr/:23: worker\.common\.fail_on_status=/, qr/:32: worker\.liferay-2\.domain=east: /, qr/:16: worker\.portal\.method=Session/,
         qr/:44: worker\.app1\.busy_limit=20: /, qr/liferay\.conf:12: JkStripSession/, qr/liferay\.conf:16: .*sticky_ignore/,
         qr/liferay\.conf:17: JkEnvVar/, qr/recovery_options of the members differ/, qr/worker\.maintain/]],
@@ -191,7 +191,7 @@ EOT
     is $code, 0, "value $value: printed" or diag $err;
     my $text = join "\n", map { @$_ } values %{ sections($out) };
     is_deeply [sort map { /^(\w+)/ } split /\n/, $text], [sort qw(BalancerMember ProxySet ProxySet ProxyPassMatch ProxyPassMatch ProxyPassMatch),
-        ($out =~ /ProxyPass \// ? 'ProxyPass' : 'ProxyPassMatch'), qw(ServerName ProxyPassInherit)], "value $value: is a value"
+        ($out =~ /ProxyPass \// ? 'ProxyPass' : 'ProxyPassMatch'), qw(ServerName)], "value $value: is a value"
         or diag $out;
     passes($out, "value $value");
 }

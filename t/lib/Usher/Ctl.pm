@@ -76,7 +76,7 @@ sub sections {
         if ($line =~ /^\s*<(.*)>\s*$/) {
             my $name = join ' ', _words($1);
             push @open, $name =~ /^VirtualHost/ ? $name : ($host eq '' ? '' : "$host: ") . $name;
-            $found{ $open[-1] } //= [] if $name !~ /^VirtualHost/;
+            $found{ $open[-1] } //= [] if $name !~ /^VirtualHost (?!_)/;
             next;
         }
         my @words = _words($line);
