@@ -301,8 +301,7 @@ static backend_io_e tunnel_recv(tunnel_t *t, char *buf, apr_size_t *len, int *er
     else {
         io = backend_link_recv(x->link, buf, t->piece, len, error);
         x->bytes_in += (apr_off_t)*len;
-        /* TLS has its own buffer, of which poll() does not know. */
-        t->link_ready = *len == t->piece || x->link->tls || t->link_hup;
+        t->link_ready = backend_link_has_more(x->link, t->piece, *len) || t->link_hup;
     }
     return io;
 }

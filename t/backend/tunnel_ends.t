@@ -37,7 +37,7 @@ $httpd->log->tolerate(qr/USHER2\d\d\d/);
 subtest 'ends' => sub {
     my $id = new_id();
     on('/digest', [switch_to, take_bytes, 'you said something', cut]);
-    my $client = switched('/any/digest', $id);
+    my $client = upgraded('/any/digest', $id);
     $client->send('something');
     $client->half_close;
     is(join(' ', $client->read_all), 'you said something closed', "the client's end goes on, and the answer to it comes back");
@@ -45,7 +45,7 @@ subtest 'ends' => sub {
     is(logged($httpd, $id)->{state}, '--', 'ended well');
 
     on('/halfway', ['HTTP/1.1 101 Ok' . "\r\nConnection: upgrade\r\nUpgrade: raw/1\r\n\r\nbye", half_close]);
-    $client = switched('/any/halfway', $id = new_id());
+    $client = upgraded('/any/halfway', $id = new_id());
     my ($bytes, $how) = $client->read_all(5);
     is("$bytes $how", 'bye closed', "the backend's end goes on");
     is(connection_of($id)->{state}, 'open', 'the other half is open');
@@ -67,7 +67,7 @@ subtest 'ends' => sub {
 subtest 'broken' => sub {
     my $id = new_id();
     on('/silent', [switch_to, stall]);
-    my $client = switched('/any/silent', $id);
+    my $client = upgraded('/any/silent', $id);
     my $start = time;
     $client->reset;
     ok((wait_until { request($id)->{gone} || connection_of($id)->{state} eq 'closed' } 3), 'by the client: the backend sees it');
@@ -76,7 +76,7 @@ subtest 'broken' => sub {
     ok($httpd->log->wait_for(qr/USHER2040: \Q$url\E\S*: the client broke the tunnel \(raw\/1\)/, 3), 'and the log says so');
 
     on('/rst', [switch_to, 'last words', take_bytes(2), rst]);
-    $client = switched('/any/rst', $id = new_id());
+    $client = upgraded('/any/rst', $id = new_id());
     $client->send('go');
     is(join(' ', $client->read_all(3)), 'last words closed', 'by the backend: the client has what was said before');
     is(logged($httpd, $id)->{state}, 'SD', 'state: the backend');
@@ -84,7 +84,7 @@ subtest 'broken' => sub {
 
     # While nobody reads
     on('/push', [switch_to, fill(50_000_000), cut]);
-    $client = switched('/any/push', $id = new_id());
+    $client = upgraded('/any/push', $id = new_id());
     $client->reset;
     ok(is_closed($id), 'a client that goes while it is sent much');
     is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
@@ -108,7 +108,7 @@ subtest 'waiting costs nothing' => sub {
     on('/deaf', [switch_to, stall(2), cut]);
     on('/flood', [switch_to, fill(1_500_000), rst]);
     my ($halfway, $ended, $full, $stalled) = map { new_id() } 1 .. 4;
-    my @clients = (raw('/any/halfway', $halfway), raw('/any/deaf', $ended), raw('/any/flood', $full), raw('/any/silent', $stalled));
+    my @clients = (upgraded('/any/halfway', $halfway), upgraded('/any/deaf', $ended), upgraded('/any/flood', $full), upgraded('/any/silent', $stalled));
     $clients[1]->half_close;
     my $put = $clients[3]->send('x' x 30_000_000, 0.5);
     my $before = cpu();

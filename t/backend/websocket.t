@@ -9,6 +9,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
 use Usher::BackendTest;
+use Usher::Certs ();
 use Usher::Client ();
 use Usher::Env ();
 use Usher::H2 ();
@@ -132,7 +133,7 @@ subtest 'over TLS' => sub {
     ok(is_closed($id), "the backend's connection is closed");
     is(logged($httpd, $id)->{state}, '--', 'ended well');
     # Small pieces in one record, and a record larger than what is read at once.
-    my $client = switched('/any/both', my $other = new_id(), tls_client(), 'x') if on('/both', [switch_to, echo_bytes, cut]);
+    my $client = upgraded('/any/both', my $other = new_id(), tls_client(), 'x') if on('/both', [switch_to, echo_bytes, cut]);
     $client->send(pattern(0, 500_000));
     my $got = '';
     $client->until(sub { $got .= substr ${ $_[0] }, 0, length ${ $_[0] }, ''; length $got >= 500_001 ? 1 : undef }, 10);
@@ -193,8 +194,43 @@ subtest 'over HTTP/2' => sub {
     $other_h2->reset;
 
     on('/refuse', http_answer(403, [], 'no'));
-    $other = Usher::WebSocket->open_h2($h2, '/ws/refuse', ['x-id' => new_id()]);
+    $other = Usher::WebSocket->open_h2(Usher::H2->new(port => $httpd->port), '/ws/refuse', ['x-id' => new_id()]);
     like($other->{refused}, qr/^status (403|0)$/, 'refused by the backend');
+};
+
+subtest 'to a backend over TLS' => sub {
+    plan skip_all => 'this httpd has no mod_ssl, or there is no openssl command' if !$has_tls;
+    my $secure = Usher::Backend->new(tls => {});
+    my $port = $secure->port;
+    my $front = backend_httpd(<<"EOT", modules => [qw(ssl socache_shmcb)]);
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCACertificateFile @{[ Usher::Certs->new->ca ]}
+ProxyPass /ws/ wss://localhost:$port/ws/
+ProxyPass /any/ https://localhost:$port/any/ upgrade=ANY
+EOT
+    $front->log->tolerate(qr/\[ssl:warn\]|USHER204\d/);
+    ok($front->start, 'httpd before it');
+    tunnels($front, $secure);
+    on('/chat', [switch_to, websocket_echo, notify, cut]);
+    is(talk(ws('/ws/chat', my $id = new_id()), 'wss'), 'closed', 'the end');
+    is(logged($front, $id)->{state}, '--', 'ended well');
+    on('/push', [switch_to, both_ways(3_000_000), notify, cut]);
+    my $client = upgraded('/any/push', $id = new_id());
+    is($client->send(pattern(0, 3_000_000)), 3_000_000, 'much goes up');
+    $client->half_close;
+    my ($bytes, $how) = $client->read_all(20);
+    ok($how eq 'closed' && $bytes eq pattern(0, 3_000_000), "and down, behind the client's end") or diag length($bytes), $how;
+    is(request($id)->{sha1}, pattern_sha1(3_000_000), 'as it was sent');
+    is(logged($front, $id)->{state}, '--', 'ended well');
+    on('/chat', [@echo]);
+    my $ws = ws('/ws/chat', $id = new_id());
+    $ws->close;
+    is(($ws->message // {})->{opcode}, CLOSE, 'a backend that closes without close_notify');
+    $ws->{client}->close;
+    is(logged($front, $id)->{state}, 'SD', 'counts as broken');
+    tunnels($httpd, $backend);
+    $front->finish('nothing in the log');
 };
 
 subtest 'a real Tomcat' => sub {
@@ -230,7 +266,7 @@ subtest 'bytes behind the heads' => sub {
     is(($ws->message // {})->{payload}, 'at once', 'what the client says with its request');
     # More than any buffer of a head.
     on('/flood', [switch_to(undef, pattern(0, 300_000)), echo_bytes, cut]);
-    my $client = switched('/any/flood', $id = new_id(), undef, my $sent = pattern(300_000, 200_000));
+    my $client = upgraded('/any/flood', $id = new_id(), undef, my $sent = pattern(300_000, 200_000));
     $client->half_close;
     my ($bytes, $how) = $client->read_all;
     ok($bytes eq pattern(0, 500_000), 'much of both arrives') or diag length $bytes;
@@ -240,7 +276,7 @@ subtest 'bytes behind the heads' => sub {
 subtest 'large, both ways at once' => sub {
     my $id = new_id();
     on('/both', [switch_to, both_ways($large), cut]);
-    my $client = switched('/any/both', $id);
+    my $client = upgraded('/any/both', $id);
     my ($sent, $got) = (0, 0);
     my $sha = Digest::SHA->new(1);
     my $end = time + 30;
@@ -273,7 +309,7 @@ subtest 'a client that writes all before it reads' => sub {
     # One direction stands still: the other one goes on.
     my $id = new_id();
     on('/push', [switch_to, both_ways($large), cut]);
-    my $client = switched('/any/push', $id);
+    my $client = upgraded('/any/push', $id);
     my $put = $client->send_pattern($large, 20);
     is($put, $large, 'it can send all while it reads nothing');
     $client->half_close;
@@ -282,7 +318,7 @@ subtest 'a client that writes all before it reads' => sub {
     is(request($id)->{sha1}, pattern_sha1($large), 'the backend got what it sent');
     # An echo takes no more until it is read from.
     on('/echo', [switch_to, echo_bytes, cut]);
-    $client = switched('/any/echo', $id = new_id());
+    $client = upgraded('/any/echo', $id = new_id());
     $put = $client->send(pattern(0, $large), 0.7);
     cmp_ok($put, '<', $large, "with an echo it stalls ($put bytes)");
     cmp_ok($put, '>', 100_000, 'within bounds');

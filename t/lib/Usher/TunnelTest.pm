@@ -3,7 +3,7 @@
 #   tunnels($httpd, $backend);
 #   on('/chat', @echo);                    # at /<any place>/chat of the backend
 #   my $ws = ws('/ws/chat', my $id = new_id());
-#   my $client = switched('/any/bytes', $id = new_id());
+#   my $client = upgraded('/any/bytes', $id = new_id());
 #   ok(is_closed($id));                    # the backend's connection
 package Usher::TunnelTest;
 
@@ -18,7 +18,7 @@ use Usher::HTTP1;
 use Usher::Wait;
 use Usher::WebSocket ();
 
-our @EXPORT = qw(tunnels on new_id client ws switched request connection_of is_closed @echo);
+our @EXPORT = qw(tunnels on new_id client ws upgraded request connection_of is_closed @echo);
 
 our @echo = (switch_to, websocket_echo, cut);
 
@@ -46,7 +46,7 @@ sub ws {
 }
 
 # Another protocol, of which httpd knows nothing: a client that has its 101.
-sub switched {
+sub upgraded {
     my ($path, $id, $client, $behind) = @_;
 
     $client //= client();
