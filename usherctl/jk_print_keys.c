@@ -71,8 +71,10 @@ static const char *keys_ping(ctl_conf_t *conf, const jk_workers_t *workers, cons
     if (!always && !connect && !strpbrk(mode, "Cc")) {
         return "";
     }
-    if (!always) {
-        property = connect ? jk_value(workers, worker, "connect_timeout") : property;
+    if (!always && connect) {
+        property = jk_value(workers, worker, "connect_timeout");
+    }
+    if (!always && property) {
         keys_remark(conf, workers->notes, property,
                     "ping= asks the server before each request, not only on a new connection");
     }

@@ -193,8 +193,12 @@ static const char *workers_failonstatus(ctl_conf_t *conf, const jk_workers_t *wo
     for (i = 0; i < lb->members->nelts; ++i) {
         const jk_worker_t *member = APR_ARRAY_IDX(lb->members, i, jk_worker_t *);
         jk_property_t *property = jk_value(workers, member, "fail_on_status");
-        apr_array_header_t *words = jk_words(conf->pool, property ? property->value : NULL);
+        apr_array_header_t *words;
 
+        if (!property) {
+            continue;
+        }
+        words = jk_words(conf->pool, property->value);
         for (k = 0; k < words->nelts; ++k) {
             const char *word = APR_ARRAY_IDX(words, k, const char *);
             const char *digits = word + (*word == '-');
@@ -207,7 +211,7 @@ static const char *workers_failonstatus(ctl_conf_t *conf, const jk_workers_t *wo
             }
             apr_hash_set(seen, word, APR_HASH_KEY_STRING, word);
         }
-        if (property && !property->told) {
+        if (!property->told) {
             property->told = 1;
             jk_remark(conf, workers->notes, &property->at,
                       "%s=%s: the client gets such an answer as it is, and it counts as a failure; those with a minus count as nothing",
@@ -222,7 +226,7 @@ static void workers_method(ctl_conf_t *conf, const jk_workers_t *workers, const 
     const jk_property_t *method = jk_value(workers, lb, "method");
     char letter = jk_letter(workers, lb, "method", 'r');
 
-    if (letter != 'r') {
+    if (method && letter != 'r') {
         jk_remark(conf, workers->notes, &method->at, "%s=%s: %s", method->name, method->value,
                   letter == 't' ? "lbmethod=usher counts requests; the stock lbmethod=bytraffic counts bytes"
                   : letter == 'b' ? "lbmethod=usher counts requests; the stock lbmethod=bybusyness goes by those in work"
