@@ -881,6 +881,9 @@ backend_end_e backend_tunnel_run(backend_exchange_t *x);
 
 /* backend_stop.c */
 
+/** Per child. */
+void backend_stop_child_init(apr_pool_t *pchild);
+
 /** Whether this child shall end now, rather than when its requests are over. To
  * be asked at the beginning, else it is not learnt in time, and now and then:
  * nothing wakes up who waits. */

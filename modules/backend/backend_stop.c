@@ -41,6 +41,23 @@ static void stop_listen(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* Before the module's code goes. */
+static apr_status_t stop_forget(void *data)
+{
+    struct sigaction now;
+
+    if (sigaction(SIGTERM, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO
+        && now.sa_sigaction == stop_handler) {
+        sigaction(SIGTERM, &before, NULL);
+    }
+    return APR_SUCCESS;
+}
+
+void backend_stop_child_init(apr_pool_t *pchild)
+{
+    apr_pool_pre_cleanup_register(pchild, NULL, stop_forget);
+}
+
 int backend_stop_is_due(void)
 {
     if (!told && !atomic_flag_test_and_set(&busy)) {

@@ -45,6 +45,7 @@ static void backend_child_init(apr_pool_t *pchild, server_rec *s)
     backend_tls_child_init(pchild);
     backend_target_child_init(pchild, s);
     backend_keeper_child_init(pchild, s);
+    backend_stop_child_init(pchild);
 }
 
 static void backend_register_hooks(apr_pool_t *p)
