@@ -27,14 +27,12 @@ static void ajp_put_frame(backend_exchange_t *x, apr_size_t n)
     backend_send_put(x, x->frame, USHER_AJP_BODY_FRAME);
 }
 
-/* After a packet of the body was put into out[]. */
+/* After a packet of the body was put into out[]. The last one leaves SEND_BODY with
+ * nothing asked for: all is sent once it has gone. */
 static void ajp_body_put(backend_exchange_t *x)
 {
     x->asked = 0;
-    if (x->body.framing == BACKEND_BODY_LENGTH && x->body_at == x->body.length) {
-        backend_send_done(x); /* it knows, too */
-    }
-    else {
+    if (x->body.framing != BACKEND_BODY_LENGTH || x->body_at < x->body.length) {
         x->sending = BACKEND_SEND_AWAIT_ASK;
     }
 }
@@ -57,40 +55,39 @@ static backend_end_e ajp_queue_body(backend_exchange_t *x, int *want)
         ajp_put_frame(x, 0);
         x->asked = 0;
         x->body_ended = 1;
-        backend_send_done(x);
         return BACKEND_END_NONE;
     default:
         return BACKEND_END_CLIENT;
     }
 }
 
-static backend_end_e ajp_queue(backend_exchange_t *x, int *want)
+static backend_end_e ajp_queue_head(backend_exchange_t *x, int *want)
 {
-    if (x->sending == BACKEND_SEND_BODY) {
-        return ajp_queue_body(x, want);
-    }
     if (!x->pinged && ajp_wants_ping(x)) {
         backend_send_put(x, usher_ajp_ping, sizeof(usher_ajp_ping));
         x->sending = BACKEND_SEND_AWAIT_PONG;
         return BACKEND_END_NONE;
     }
     backend_send_put(x, x->head, x->head_len);
-    switch (x->body.framing) {
-    case BACKEND_BODY_LENGTH:
-        if (x->body.length > 0) {
-            x->sending = BACKEND_SEND_BODY;
-            x->asked = USHER_AJP_PACKET_MAX;
-            return ajp_queue_body(x, want);
-        }
-        backend_send_done(x);
-        return BACKEND_END_NONE;
-    case BACKEND_BODY_CHUNKED:
-        x->sending = BACKEND_SEND_AWAIT_ASK;
-        return BACKEND_END_NONE;
-    default:
-        backend_send_done(x);
-        return BACKEND_END_NONE;
+    x->sending = x->body.framing == BACKEND_BODY_CHUNKED ? BACKEND_SEND_AWAIT_ASK
+                                                         : BACKEND_SEND_BODY;
+    if (x->body.framing == BACKEND_BODY_LENGTH && x->body.length > 0) {
+        x->asked = USHER_AJP_PACKET_MAX;
+        return ajp_queue_body(x, want);
     }
+    return BACKEND_END_NONE;
+}
+
+static backend_end_e ajp_queue(backend_exchange_t *x, int *want)
+{
+    if (x->sending == BACKEND_SEND_HEAD) {
+        return ajp_queue_head(x, want);
+    }
+    if (x->asked) {
+        return ajp_queue_body(x, want);
+    }
+    backend_send_done(x);
+    return BACKEND_END_NONE;
 }
 
 /* GET_BODY_CHUNK */
@@ -255,12 +252,11 @@ static backend_end_e ajp_end(backend_exchange_t *x, int reuse)
         x->link_close = 1;
         ajp_log_refusal(x);
     }
-    if (!x->bodyless && x->answer.content_length >= 0
-        && x->body_received < x->answer.content_length) {
+    if (!x->whole && x->answer.content_length >= 0) {
         return backend_relay_too_short(x, "it ended the answer too soon");
     }
     x->receiving = BACKEND_RECV_DONE;
-    if (x->sending == BACKEND_SEND_AWAIT_ASK && x->out_at == x->out_len) {
+    if (x->sending < BACKEND_SEND_DONE && !x->asked && x->out_at == x->out_len) {
         x->sending = BACKEND_SEND_DONE; /* it does not want the rest of the body */
     }
     x->client_at = 0;
@@ -302,9 +298,12 @@ static backend_end_e ajp_take_data(backend_exchange_t *x, char *to, const char *
     memmove(to, from, *kept);
     x->packet_left -= data;
     x->body_received += (apr_off_t)*kept;
-    if (x->answer.content_length >= 0 && x->body_received > x->answer.content_length) {
-        *kept = 0;
-        return backend_relay_too_long(x);
+    if (!x->bodyless && x->answer.content_length >= 0) {
+        x->whole = x->body_received == x->answer.content_length;
+        if (x->body_received > x->answer.content_length) {
+            *kept = 0;
+            return backend_relay_too_long(x);
+        }
     }
     if (data < n) {
         if (from[data]) {

@@ -57,6 +57,16 @@ static int ajp_head_hides(request_rec *r, const char *name)
            && !apr_table_get(r->subprocess_env, "Proxy-Chain-Auth");
 }
 
+/* The name that the member itself goes by. */
+static const char *ajp_head_own_host(const backend_exchange_t *x)
+{
+    int ipv6 = ap_strchr_c(x->uri.hostname, ':') != NULL;
+    int port = x->uri.port_str && x->uri.port != x->scheme->port;
+
+    return apr_pstrcat(x->r->pool, ipv6 ? "[" : "", x->uri.hostname, ipv6 ? "]" : "",
+                       port ? ":" : "", port ? x->uri.port_str : NULL, NULL);
+}
+
 static void ajp_head_forwarded(request_rec *r, apr_table_t *fields, const char *host)
 {
     apr_table_mergen(fields, "X-Forwarded-For", r->useragent_ip);
@@ -74,15 +84,18 @@ static const apr_table_t *ajp_head_fields(backend_exchange_t *x)
                     && r->proxyreq == PROXYREQ_REVERSE;
     int own_host = x->dconf->preserve_host_set && !x->dconf->preserve_host;
     const char *host = apr_table_get(r->headers_in, "Host");
+    const char *tokens = ajp_head_tokens(r);
     apr_table_t *fields = r->headers_in;
 
-    if (forwarded || own_host || x->sconf->viaopt != via_off) {
+    if (tokens || forwarded || own_host || x->sconf->viaopt != via_off) {
         fields = apr_table_copy(r->pool, fields);
     }
+    if (tokens) {
+        /* No request is without Host. */
+        backend_head_clear(r->pool, fields, tokens, "Host");
+    }
     if (own_host) {
-        apr_table_setn(fields, "Host", x->uri.port_str && x->uri.port != x->scheme->port
-                           ? apr_pstrcat(r->pool, x->uri.hostname, ":", x->uri.port_str, NULL)
-                           : x->uri.hostname);
+        apr_table_setn(fields, "Host", ajp_head_own_host(x));
     }
     if (forwarded) {
         ajp_head_forwarded(r, fields, host);
@@ -99,7 +112,6 @@ static void ajp_head_put_fields(backend_exchange_t *x, usher_ajp_writer_t *w,
 {
     request_rec *r = x->r;
     const apr_array_header_t *fields = apr_table_elts(table);
-    const char *tokens = ajp_head_tokens(r);
     apr_size_t count_at = w->len;
     unsigned int count = 0;
     int i;
@@ -112,8 +124,7 @@ static void ajp_head_put_fields(backend_exchange_t *x, usher_ajp_writer_t *w,
     for (i = 0; i < fields->nelts; ++i) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
 
-        if (!ajp_head_is_own(field->key) && !ajp_head_hides(r, field->key)
-            && !(tokens && ap_find_token(r->pool, tokens, field->key))) {
+        if (!ajp_head_is_own(field->key) && !ajp_head_hides(r, field->key)) {
             usher_ajp_put_field(w, field->key, field->val);
             ++count;
         }

@@ -97,18 +97,10 @@ static void answer_clear_hop_by_hop(request_rec *r)
     int i;
 
     if (tokens) {
-        const char *merged = apr_table_getm(r->pool, r->headers_out, "Connection");
-        char *token;
-
-        while ((token = ap_get_token(r->pool, &merged, 0)) && *token) {
-            /* These say how the body ends; they are ours to handle. */
-            if (!answer_is(token, "Content-Length")) {
-                apr_table_unset(r->headers_out, token);
-            }
-            while (*merged == ',' || *merged == ';' || apr_isspace(*merged)) {
-                ++merged;
-            }
-        }
+        /* Content-Length says how the body ends; it is ours to handle. */
+        backend_head_clear(r->pool, r->headers_out,
+                           apr_table_getm(r->pool, r->headers_out, "Connection"),
+                           "Content-Length");
     }
     for (i = 0; names[i]; ++i) {
         apr_table_unset(r->headers_out, names[i]);
@@ -181,6 +173,7 @@ static void answer_find_end(backend_exchange_t *x)
     if (x->scheme->ajp) {
         x->ends = BACKEND_ENDS_PACKET; /* whatever else is said */
         x->bodyless = answer_has_no_body(x);
+        x->whole = x->bodyless || !x->answer.content_length;
     }
     else if (answer_has_no_body(x)) {
         x->ends = BACKEND_ENDS_NOW;
@@ -214,7 +207,7 @@ static void answer_check_rest(backend_exchange_t *x)
 }
 
 /* httpd's own page takes its place (ProxyErrorOverride). */
-static void answer_override(backend_exchange_t *x)
+static backend_end_e answer_override(backend_exchange_t *x)
 {
     request_rec *r = x->r;
     const char *challenge = apr_table_get(r->headers_out, "WWW-Authenticate");
@@ -225,7 +218,9 @@ static void answer_override(backend_exchange_t *x)
     r->status = HTTP_OK; /* else ErrorDocument believes in a second error */
     r->status_line = NULL;
     apr_table_setn(r->notes, "proxy-error-override", "1");
-    x->dropping = 1;
+    /* Its body is read only for a link that can be kept then. */
+    x->dropping = !x->link_close && x->answer.content_length <= BACKEND_DROP_MAX;
+    return x->dropping ? BACKEND_END_NONE : BACKEND_END_OVERRIDE;
 }
 
 static backend_end_e answer_upgrade(backend_exchange_t *x, const char *upgrade)
@@ -285,15 +280,13 @@ backend_end_e backend_answer_final(backend_exchange_t *x)
         x->why = apr_psprintf(r->pool, "it answered %d, which failonstatus= names", status);
         return BACKEND_END_UNWANTED;
     }
-    if (ap_proxy_should_override(x->dconf, status)) {
-        answer_override(x);
-    }
-    else {
-        answer_keep_error(x);
-    }
     if (x->ends == BACKEND_ENDS_NOW) {
         x->receiving = BACKEND_RECV_DONE;
     }
+    if (ap_proxy_should_override(x->dconf, status)) {
+        return answer_override(x);
+    }
+    answer_keep_error(x);
     return BACKEND_END_NONE;
 }
 

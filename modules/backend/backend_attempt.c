@@ -17,7 +17,7 @@ APLOG_USE_MODULE(usher_backend);
 /* The same for the CPONG of a connection that was idle. */
 #define PONG_WAIT APR_USEC_PER_SEC
 /* How long an answer's body is waited for that nobody gets. */
-#define DROP_WAIT APR_USEC_PER_SEC
+#define DROP_WAIT (100 * APR_TIME_C(1000))
 
 /* Times */
 
@@ -53,7 +53,7 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
         return x->client_at + x->r->server->timeout;
     }
     if (x->dropping) {
-        return from + DROP_WAIT;
+        return (x->first_at ? x->first_at : from) + DROP_WAIT;
     }
     if (x->receiving != BACKEND_RECV_HEAD) {
         max = conf->between_max;
@@ -119,6 +119,11 @@ backend_end_e backend_attempt_timed_out(backend_exchange_t *x)
 
     if (x->dropping) {
         return BACKEND_END_OVERRIDE;
+    }
+    if (x->whole) {
+        x->receiving = BACKEND_RECV_DONE;
+        x->link_close = 1;
+        return BACKEND_END_NONE;
     }
     if (attempt_waits_for_client(x)) {
         return attempt_client_is_slow(x, over);
@@ -187,7 +192,7 @@ backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t u
     }
     fds[0].events = (short)((want & BACKEND_WANT_LINK_IN ? POLLIN : 0)
                             | (want & BACKEND_WANT_LINK_OUT ? POLLOUT : 0));
-    if (x->client_fd >= 0) {
+    if (x->client_fd >= 0 && !x->whole) {
         fds[1].fd = x->client_fd;
         fds[1].events = backend_client_events(x, want & BACKEND_WANT_BODY);
         fds[1].revents = 0;
@@ -204,7 +209,8 @@ backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t u
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
         x->readable = 1;
     }
-    if ((x->client_fd < 0 || fds[1].revents || x->r->connection->aborted)
+    /* A client that has all may go. */
+    if (!x->whole && (x->client_fd < 0 || fds[1].revents || x->r->connection->aborted)
         && backend_client_check(x, fds[1].revents)) {
         x->why = "the client went away";
         x->state.who = 'C';
@@ -232,7 +238,7 @@ static void attempt_begin(backend_exchange_t *x)
     memset(&x->answer, 0, sizeof(x->answer));
     memset(&x->chunks, 0, sizeof(x->chunks));
     x->body_received = 0;
-    x->in_fresh = x->bodyless = x->dropping = 0;
+    x->in_fresh = x->bodyless = x->whole = x->dropping = 0;
     x->connected_at = x->sent_at = x->first_at = x->progress_at = x->client_at = 0;
     x->began_at = backend_now();
     x->r->content_type = x->content_type_before;

@@ -62,6 +62,20 @@ static int head_uri(backend_exchange_t *x)
     return OK;
 }
 
+void backend_head_clear(apr_pool_t *p, apr_table_t *fields, const char *tokens, const char *kept)
+{
+    const char *token;
+
+    while ((token = ap_get_token(p, &tokens, 0)) && *token) {
+        if (ap_cstr_casecmp(token, kept) != 0) {
+            apr_table_unset(fields, token);
+        }
+        while (*tokens == ',' || *tokens == ';' || apr_isspace(*tokens)) {
+            ++tokens;
+        }
+    }
+}
+
 /* What asks for a connection of its own: a request within another one, one with
  * two lengths. */
 static int head_wants_close(const backend_exchange_t *x)

@@ -542,6 +542,7 @@ struct backend_exchange_t {
     apr_size_t packet_left;   /**< AJP: bytes of a body packet that are to come */
     apr_off_t body_received;  /**< bytes of the answer's body, without framing */
     unsigned int bodyless : 1; /**< AJP: the answer has none, though its end comes */
+    unsigned int whole : 1;   /**< AJP: only that end is missing */
     unsigned int dropping : 1; /**< httpd's own page shall take its place */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
@@ -723,6 +724,11 @@ backend_end_e backend_connect_proxy(backend_exchange_t *x, apr_time_t until, int
  * @return OK, or an HTTP status: the client's or the configuration's fault */
 int backend_head_make(backend_exchange_t *x);
 
+/** Remove the fields that a Connection field names (RFC 9110, 7.6.1).
+ * @param tokens  its value
+ * @param kept    but not this one */
+void backend_head_clear(apr_pool_t *p, apr_table_t *fields, const char *tokens, const char *kept);
+
 /* backend_http_head.c, backend_ajp_head.c */
 
 int backend_http_head_make(backend_exchange_t *x);
@@ -830,6 +836,9 @@ void backend_answer_ask_body(backend_exchange_t *x);
 void backend_answer_trailers(backend_exchange_t *x, const char *text, apr_size_t n);
 
 /* backend_relay.c */
+
+/** So much of a body that nobody gets is read, for the link's sake. */
+#define BACKEND_DROP_MAX 65536
 
 /** Read and pass on what there is of the body. */
 backend_end_e backend_relay_step(backend_exchange_t *x);

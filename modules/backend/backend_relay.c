@@ -12,8 +12,6 @@ APLOG_USE_MODULE(usher_backend);
 #define PIECE_MAX 65536
 /* So much is read before the client gets it, as long as more is there. */
 #define BATCH 131072
-/* So much of a body is read for nothing but the link. */
-#define DROP_MAX 65536
 
 static apr_bucket_alloc_t *relay_alloc(const backend_exchange_t *x)
 {
@@ -126,8 +124,8 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
         x->receiving = BACKEND_RECV_DONE;
         return BACKEND_END_NONE;
     }
-    if (x->bodyless) {
-        /* AJP: only the packet that says so is missing. */
+    if (x->whole) {
+        /* Only the packet that says so is missing. */
         x->link_close = 1;
         x->receiving = BACKEND_RECV_DONE;
         return BACKEND_END_NONE;
@@ -205,7 +203,7 @@ static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 static backend_end_e relay_drop(backend_exchange_t *x, backend_end_e end)
 {
     if (end == BACKEND_END_NONE && x->receiving != BACKEND_RECV_DONE
-        && x->body_received <= DROP_MAX) {
+        && x->body_received <= BACKEND_DROP_MAX) {
         return BACKEND_END_NONE;
     }
     backend_exchange_release(x, end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE);
