@@ -11,6 +11,10 @@ APLOG_USE_MODULE(usher_backend);
  * first for a request whose second delivery would do harm. */
 #define RISKY_IDLE APR_USEC_PER_SEC
 #define LONG_IDLE  (10 * APR_USEC_PER_SEC)
+/* So many packets may follow each other that bring nothing. */
+#define BARREN_MAX 1000
+/* Where a packet's type is: behind its frame. */
+#define TYPE_AT 4
 
 /* Sending */
 
@@ -37,12 +41,24 @@ static void ajp_body_put(backend_exchange_t *x)
     }
 }
 
+static void ajp_put_end(backend_exchange_t *x)
+{
+    ajp_put_frame(x, 0);
+    x->asked = 0;
+    x->body_ended = 1;
+}
+
 /* One packet of the body, as large as it was asked for. */
 static backend_end_e ajp_queue_body(backend_exchange_t *x, int *want)
 {
     apr_size_t max = backend_ajp_packet_max(x) - USHER_AJP_BODY_FRAME;
     backend_pieces_t pieces;
 
+    if (x->drop_body) {
+        x->link_close = 1; /* it got less than it was told */
+        ajp_put_end(x);
+        return BACKEND_END_NONE;
+    }
     switch (backend_send_body(x, x->asked < max ? x->asked : max, &pieces, want)) {
     case BACKEND_BODY_DATA:
         ajp_put_frame(x, pieces.sum);
@@ -52,9 +68,7 @@ static backend_end_e ajp_queue_body(backend_exchange_t *x, int *want)
     case BACKEND_BODY_WAIT:
         return BACKEND_END_NONE;
     case BACKEND_BODY_END:
-        ajp_put_frame(x, 0);
-        x->asked = 0;
-        x->body_ended = 1;
+        ajp_put_end(x);
         return BACKEND_END_NONE;
     default:
         return BACKEND_END_CLIENT;
@@ -133,8 +147,9 @@ static backend_end_e ajp_head(backend_exchange_t *x, apr_size_t len)
     x->answer.content_length = head.content_length;
     x->answer.idle_max = -1;
     x->answer.len = len;
-    if (head.status >= 400) {
-        backend_exchange_drop_body(x); /* it hardly wants what has not come yet */
+    x->drop_body = head.status >= 400 && !x->body.eos; /* it hardly wants what has not come */
+    if (x->drop_body) {
+        x->client_at = 0;
     }
     return backend_receive_final(x);
 }
@@ -144,7 +159,13 @@ static backend_end_e ajp_malformed(backend_exchange_t *x, const char *why)
 {
     backend_end_e end = backend_attempt_malformed(x, why);
 
-    return x->sending == BACKEND_SEND_AWAIT_PONG ? BACKEND_END_WITHHELD : end;
+    return x->something_sent ? end : BACKEND_END_WITHHELD;
+}
+
+/* A packet that brings nothing to anybody: some are as good as none, but no more. */
+static const char *ajp_barren(backend_exchange_t *x)
+{
+    return ++x->barren > BARREN_MAX ? "too many packets without anything in them" : NULL;
 }
 
 /* A packet before the answer's head. */
@@ -166,7 +187,7 @@ static backend_end_e ajp_early_packet(backend_exchange_t *x, const usher_ajp_pac
         break;
     case USHER_AJP_BODY:
         /* A flush, which has nothing to flush yet. */
-        why = packet->data_len ? "a body before its head" : NULL;
+        why = packet->data_len ? "a body before its head" : ajp_barren(x);
         x->packet_left = 1;
         break;
     case USHER_AJP_END:
@@ -175,7 +196,7 @@ static backend_end_e ajp_early_packet(backend_exchange_t *x, const usher_ajp_pac
     default:
         why = "a CPONG that was not asked for";
     }
-    return why ? backend_attempt_malformed(x, why) : BACKEND_END_NONE;
+    return why ? ajp_malformed(x, why) : BACKEND_END_NONE;
 }
 
 /* The NUL behind a flush. Returns 0 where it is another byte. */
@@ -202,6 +223,8 @@ static backend_end_e ajp_answer(backend_exchange_t *x)
         case USHER_PARSE_BAD:
             return ajp_malformed(x, why);
         case USHER_PARSE_MORE:
+            /* A part of what is known to be another packet is none of the answer. */
+            x->first_at = x->in_len > TYPE_AT && x->in[TYPE_AT] != USHER_AJP_HEAD ? 0 : x->first_at;
             return BACKEND_END_NONE;
         default:
             break;
@@ -237,10 +260,11 @@ static void ajp_log_refusal(const backend_exchange_t *x)
 {
     if (x->answer.status == HTTP_FORBIDDEN) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, USHERLOGNO(2024)
-                      "%s: it answered 403 and closes the connection: %s, or it does not allow a "
-                      "request attribute (AJP_*; Tomcat's allowedRequestAttributesPattern)",
+                      "%s: it answered 403 and closes the connection, as Tomcat does where %s, or "
+                      "where it does not allow a request attribute (AJP_*; its "
+                      "allowedRequestAttributesPattern)",
                       backend_note_member(x), *x->member.worker->s->secret
-                          ? "the secret (secret=) is not the one of its AJP connector"
+                          ? "secret= is not the one of its AJP connector"
                           : "its AJP connector wants a secret (secret=)");
     }
 }
@@ -270,14 +294,13 @@ static backend_end_e ajp_late_packet(backend_exchange_t *x, const usher_ajp_pack
     switch (packet->type) {
     case USHER_AJP_BODY:
         x->packet_left = packet->data_len + 1;
+        x->barren = packet->data_len && !x->bodyless ? 0 : x->barren;
+        why = packet->data_len && !x->bodyless ? NULL : ajp_barren(x);
         break;
     case USHER_AJP_END:
         return ajp_end(x, packet->reuse);
     case USHER_AJP_ASK:
         why = ajp_ask(x, packet->data_len);
-        break;
-    case USHER_AJP_HEAD:
-        why = "a second head";
         break;
     default:
         why = "a CPONG that was not asked for";
@@ -330,6 +353,10 @@ static backend_end_e ajp_body(backend_exchange_t *x, char *buf, apr_size_t *len)
             out += kept;
             at += used;
             continue;
+        }
+        if (all - at > TYPE_AT && buf[at + TYPE_AT] == USHER_AJP_HEAD) {
+            end = backend_relay_malformed(x, "a second head"); /* however long it is */
+            break;
         }
         state = usher_ajp_packet(buf + at, all - at, backend_ajp_packet_max(x), &packet, &why);
         if (state == USHER_PARSE_DONE) {

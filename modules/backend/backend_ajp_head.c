@@ -9,7 +9,7 @@
 APLOG_USE_MODULE(usher_backend);
 
 /* Most heads fit into so much. */
-#define FIRST_SIZE 2048
+#define FIRST_SIZE 4096
 
 apr_size_t backend_ajp_packet_max(const backend_exchange_t *x)
 {

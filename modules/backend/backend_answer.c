@@ -165,7 +165,8 @@ static int answer_has_no_body(const backend_exchange_t *x)
 {
     int status = x->answer.status;
 
-    return x->r->header_only || status == HTTP_NO_CONTENT || status == HTTP_NOT_MODIFIED;
+    return x->r->header_only || status == HTTP_NO_CONTENT || status == HTTP_NOT_MODIFIED
+           || (x->scheme->ajp && status == HTTP_RESET_CONTENT); /* Tomcat swallows it */
 }
 
 static void answer_find_end(backend_exchange_t *x)
@@ -190,7 +191,8 @@ static void answer_find_end(backend_exchange_t *x)
     else {
         x->ends = BACKEND_ENDS_CLOSE;
     }
-    if (x->answer.status == HTTP_NO_CONTENT) {
+    if (x->answer.status == HTTP_NO_CONTENT
+        || (x->scheme->ajp && x->answer.status == HTTP_RESET_CONTENT)) {
         apr_table_unset(x->r->headers_out, "Content-Length");
     }
     if (x->answer.close || x->ends == BACKEND_ENDS_CLOSE) {
@@ -220,6 +222,7 @@ static backend_end_e answer_override(backend_exchange_t *x)
     apr_table_setn(r->notes, "proxy-error-override", "1");
     /* Its body is read only for a link that can be kept then. */
     x->dropping = !x->link_close && x->answer.content_length <= BACKEND_DROP_MAX;
+    x->drop_until = x->bytes_in + BACKEND_DROP_MAX;
     return x->dropping ? BACKEND_END_NONE : BACKEND_END_OVERRIDE;
 }
 

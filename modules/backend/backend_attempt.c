@@ -18,6 +18,8 @@ APLOG_USE_MODULE(usher_backend);
 #define PONG_WAIT APR_USEC_PER_SEC
 /* How long an answer's body is waited for that nobody gets. */
 #define DROP_WAIT (100 * APR_TIME_C(1000))
+/* And the end of one that is whole. */
+#define END_WAIT APR_USEC_PER_SEC
 
 /* Times */
 
@@ -49,11 +51,14 @@ static apr_time_t attempt_deadline(const backend_exchange_t *x)
     apr_interval_time_t max;
     apr_time_t from = x->progress_at;
 
-    if (x->client_at) {
-        return x->client_at + x->r->server->timeout;
-    }
     if (x->dropping) {
         return (x->first_at ? x->first_at : from) + DROP_WAIT;
+    }
+    if (x->client_done) {
+        return from + END_WAIT;
+    }
+    if (x->client_at) {
+        return x->client_at + x->r->server->timeout;
     }
     if (x->receiving != BACKEND_RECV_HEAD) {
         max = conf->between_max;
@@ -120,7 +125,7 @@ backend_end_e backend_attempt_timed_out(backend_exchange_t *x)
     if (x->dropping) {
         return BACKEND_END_OVERRIDE;
     }
-    if (x->whole) {
+    if (x->client_done) {
         x->receiving = BACKEND_RECV_DONE;
         x->link_close = 1;
         return BACKEND_END_NONE;
@@ -192,7 +197,7 @@ backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t u
     }
     fds[0].events = (short)((want & BACKEND_WANT_LINK_IN ? POLLIN : 0)
                             | (want & BACKEND_WANT_LINK_OUT ? POLLOUT : 0));
-    if (x->client_fd >= 0 && !x->whole) {
+    if (x->client_fd >= 0 && !x->client_done) {
         fds[1].fd = x->client_fd;
         fds[1].events = backend_client_events(x, want & BACKEND_WANT_BODY);
         fds[1].revents = 0;
@@ -210,7 +215,7 @@ backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t u
         x->readable = 1;
     }
     /* A client that has all may go. */
-    if (!x->whole && (x->client_fd < 0 || fds[1].revents || x->r->connection->aborted)
+    if (!x->client_done && (x->client_fd < 0 || fds[1].revents || x->r->connection->aborted)
         && backend_client_check(x, fds[1].revents)) {
         x->why = "the client went away";
         x->state.who = 'C';
@@ -239,6 +244,8 @@ static void attempt_begin(backend_exchange_t *x)
     memset(&x->chunks, 0, sizeof(x->chunks));
     x->body_received = 0;
     x->in_fresh = x->bodyless = x->whole = x->dropping = 0;
+    x->client_done = x->drop_body = 0;
+    x->barren = 0;
     x->connected_at = x->sent_at = x->first_at = x->progress_at = x->client_at = 0;
     x->began_at = backend_now();
     x->r->content_type = x->content_type_before;

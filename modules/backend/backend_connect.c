@@ -34,7 +34,8 @@ static backend_end_e connect_failed(backend_exchange_t *x, const connect_failure
     x->state.who = error == ETIMEDOUT ? 's' : 'S';
     /* EAGAIN: the queue of a unix socket is full; it is there and busy. */
     x->outcome = error == ETIMEDOUT ? USHER_OUTCOME_UNREACHABLE
-                 : error == EAGAIN ? USHER_OUTCOME_LIMIT : USHER_OUTCOME_REFUSED;
+                 : error == EAGAIN || x->name_refused ? USHER_OUTCOME_LIMIT
+                 : USHER_OUTCOME_REFUSED;
     x->why = failure->why ? failure->why : error == 0 ? backend_target_was_looked_up(x->target)
                           ? "its name is not known (a typing mistake, /etc/hosts or the name server)" : "its name could not be looked up in time"
              : error == ETIMEDOUT ? "it did not answer the connect"
@@ -99,14 +100,15 @@ static backend_end_e connect_one(backend_exchange_t *x, const backend_address_t 
 
     failure->error = 0;
     failure->why = NULL;
+    x->name_refused = 0;
     end = connect_socket(x, address, &failure->error);
     if (end == BACKEND_END_NONE && !failure->error && x->target->tls) {
         end = connect_prelude(x, failure);
     }
     /* With TLS a part of the answer may have come along with the handshake's end. */
-    x->readable = x->target->tls != NULL;
+    x->readable = x->target->tls != 0;
     if (end == BACKEND_END_NONE && failure->error && address->len
-        && !(x->total_deadline && backend_now() >= x->total_deadline)) {
+        && !x->name_refused && !(x->total_deadline && backend_now() >= x->total_deadline)) {
         backend_target_address_failed(x->target, address);
     }
     return end;
@@ -166,17 +168,17 @@ static backend_end_e connect_all(backend_exchange_t *x)
 
 /* max= is reached: wait for a link to be given back, unless another member is
  * free for this request. */
-static backend_end_e connect_await_room(backend_exchange_t *x, const char *name)
+static backend_end_e connect_await_room(backend_exchange_t *x, const char *id)
 {
     const proxy_worker *worker = x->member.worker;
     apr_time_t now = backend_now(), until = now;
 
-    x->link = backend_link_new(x->target, name, 0, !x->fresh_only);
+    x->link = backend_link_new(x->target, id, 0, !x->fresh_only);
     if (!x->link && !backend_exchange_has_other(x)) {
         until += worker->s->acquire_set ? worker->s->acquire : backend_attempt_io_max(x);
     }
     while (!x->link && now < until) {
-        x->link = backend_link_new(x->target, name,
+        x->link = backend_link_new(x->target, id,
                                    until - now < ROOM_INTERVAL ? until - now : ROOM_INTERVAL,
                                    !x->fresh_only);
         now = backend_now();
@@ -200,29 +202,29 @@ static backend_end_e connect_await_room(backend_exchange_t *x, const char *name)
 
 backend_end_e backend_connect(backend_exchange_t *x)
 {
-    const char *name = x->target->tls ? backend_tls_name(x) : NULL;
+    const char *id = x->target->tls ? backend_tls_id(x) : NULL;
     backend_end_e end;
 
     x->reused = 0;
-    if (name) {
+    if (id) {
         end = backend_tls_is_loaded(x);
         if (end != BACKEND_END_NONE) {
             return end;
         }
     }
     if (!x->fresh_only) {
-        x->link = backend_link_reuse(x->target, name,
+        x->link = backend_link_reuse(x->target, id,
                                      x->replayable || x->scheme->ajp ? APR_INT64_MAX
                                                                      : RISKY_IDLE_MAX);
     }
     if (!x->link) {
-        end = connect_await_room(x, name);
+        end = connect_await_room(x, id);
         if (end != BACKEND_END_NONE) {
             return end;
         }
     }
     x->reused = x->link->fd >= 0;
-    if (x->reused && name) {
+    if (x->reused && id) {
         backend_tls_resume(x->link->tls, x);
     }
     return x->reused ? BACKEND_END_NONE : connect_all(x);

@@ -32,7 +32,8 @@ void backend_exchange_release(backend_exchange_t *x, int whole)
         backend_link_abort(link);
         return;
     }
-    if (!whole || x->link_close || x->in_len || x->sending != BACKEND_SEND_DONE || idle_max == 0) {
+    if (!whole || x->link_close || x->in_len || x->sending != BACKEND_SEND_DONE
+        || x->out_at < x->out_len || idle_max == 0) {
         backend_link_close(link);
         return;
     }
@@ -408,7 +409,12 @@ static int exchange_prepare(backend_exchange_t *x)
         x->fresh_only = 1;
     }
     x->outcome = USHER_OUTCOME_CLIENT; /* should the head be refused */
-    return backend_head_make(x);
+    rc = backend_head_make(x);
+    if (rc != OK) {
+        x->state.who = 'P';
+        x->state.phase = 'R';
+    }
+    return rc;
 }
 
 /* Attempts until one is answered, or none may follow. */

@@ -11,6 +11,7 @@ APLOG_USE_MODULE(usher_backend);
 typedef struct {
     proxy_balancer *balancer; /* of the first member; NULL: none */
     backend_exchange_t *exchange;
+    const char *mapped; /* the URL as it was when <Proxy> sections were looked for */
 } handler_record_t;
 
 static handler_record_t *handler_record(request_rec *r)
@@ -22,6 +23,22 @@ static handler_record_t *handler_record(request_rec *r)
         ap_set_module_config(r->request_config, &usher_backend_module, record);
     }
     return record;
+}
+
+int backend_handler_fixups(request_rec *r)
+{
+    const proxy_server_conf *conf = ap_get_module_config(r->server->module_config, &proxy_module);
+
+    if (r->proxyreq && conf->sec_proxy->nelts && r->filename
+        && !strncmp(r->filename, "proxy:", 6)) {
+        handler_record(r)->mapped = r->filename + 6;
+    }
+    return DECLINED;
+}
+
+const char *backend_handler_mapped(request_rec *r)
+{
+    return handler_record(r)->mapped;
 }
 
 /* Before the stock balancer replaces its URL by a member's: which one it is. */
@@ -66,6 +83,7 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
                            char *url, const char *proxyhost, apr_port_t proxyport)
 {
     const usher_picker_provider_t *cluster = backend_handler_cluster();
+    const backend_scheme_t *scheme;
     handler_record_t *record;
     backend_exchange_t *x;
     usher_picker_t *picker;
@@ -74,7 +92,8 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
         return DECLINED;
     }
     picker = cluster ? cluster->find(r, worker) : NULL;
-    if (!picker && !backend_scheme_of(url)) {
+    scheme = backend_scheme_of(url);
+    if (!picker && !scheme) {
         return DECLINED;
     }
     record = handler_record(r);
@@ -88,7 +107,8 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
     x->dconf = ap_get_module_config(r->per_dir_config, &proxy_module);
     x->conf = backend_conf_of(r);
     x->chosen = worker;
-    x->remote_host = proxyhost;
+    /* No proxy understands AJP, and none shall see its secret. */
+    x->remote_host = scheme && scheme->ajp ? NULL : proxyhost;
     x->remote_port = proxyport;
     x->picker = picker ? picker : backend_pick_stock(r, worker, record->balancer, url);
     backend_conf_picker(x->conf, x->picker);

@@ -85,7 +85,7 @@ static void http_early_answer(backend_exchange_t *x)
     if (x->answer.status >= 400 || x->sending == BACKEND_SEND_AWAIT_100) {
         x->sending = BACKEND_SEND_STOPPED;
         x->client_at = 0;
-        backend_exchange_drop_body(x);
+        x->drop_body = 1;
     }
 }
 

@@ -93,12 +93,12 @@ static int link_is_old(const backend_link_t *link, apr_time_t now, int idle)
     return target->ttl > 0 && now - link->idle_since >= target->ttl && idle >= target->idle_min;
 }
 
-/* Under the target's mutex: one with TLS for this name; NULL: any one. */
-static backend_link_t *link_pop(backend_target_t *target, const char *name)
+/* Under the target's mutex: one with such TLS; NULL: any one. */
+static backend_link_t *link_pop(backend_target_t *target, const char *id)
 {
     backend_link_t **at = &target->idle, *link;
 
-    while (*at && !backend_link_is_for(*at, name)) {
+    while (*at && !backend_link_is_for(*at, id)) {
         at = &(*at)->next;
     }
     link = *at;
@@ -110,7 +110,7 @@ static backend_link_t *link_pop(backend_target_t *target, const char *name)
     return link;
 }
 
-backend_link_t *backend_link_reuse(backend_target_t *target, const char *name,
+backend_link_t *backend_link_reuse(backend_target_t *target, const char *id,
                                    apr_interval_time_t idle_max)
 {
     backend_link_t *link;
@@ -123,7 +123,7 @@ backend_link_t *backend_link_reuse(backend_target_t *target, const char *name,
     now = backend_now();
     for (;;) {
         apr_thread_mutex_lock(target->mutex);
-        link = link_pop(target, name);
+        link = link_pop(target, id);
         old = link && link_is_old(link, now, target->idle_len);
         apr_thread_mutex_unlock(target->mutex);
         if (!link) {
@@ -141,8 +141,8 @@ backend_link_t *backend_link_reuse(backend_target_t *target, const char *name,
 }
 
 /* Under the target's mutex: whether there is room for one more. An idle link is
- * taken for it where the limit is reached, best one for this name. */
-static backend_link_t *link_make_room(backend_target_t *target, const char *name, int *room)
+ * taken for it where the limit is reached, best one with such TLS. */
+static backend_link_t *link_make_room(backend_target_t *target, const char *id, int *room)
 {
     backend_link_t *link;
 
@@ -151,11 +151,11 @@ static backend_link_t *link_make_room(backend_target_t *target, const char *name
         return NULL;
     }
     *room = target->idle != NULL;
-    link = name ? link_pop(target, name) : NULL;
+    link = id ? link_pop(target, id) : NULL;
     return link ? link : link_pop(target, NULL);
 }
 
-backend_link_t *backend_link_new(backend_target_t *target, const char *name,
+backend_link_t *backend_link_new(backend_target_t *target, const char *id,
                                  apr_interval_time_t wait_max, int may_be_kept)
 {
     backend_link_t *link = NULL;
@@ -164,7 +164,7 @@ backend_link_t *backend_link_new(backend_target_t *target, const char *name,
 
     if (!target->transient) {
         apr_thread_mutex_lock(target->mutex);
-        link = link_make_room(target, name, &room);
+        link = link_make_room(target, id, &room);
         while (!room && wait_max > 0) {
             apr_time_t now = backend_now();
 
@@ -173,7 +173,7 @@ backend_link_t *backend_link_new(backend_target_t *target, const char *name,
                 break;
             }
             apr_thread_cond_timedwait(target->freed, target->mutex, until - now);
-            link = link_make_room(target, name, &room);
+            link = link_make_room(target, id, &room);
         }
         target->links_len += room && !link;
         apr_thread_mutex_unlock(target->mutex);
@@ -181,7 +181,7 @@ backend_link_t *backend_link_new(backend_target_t *target, const char *name,
     if (!room) {
         return NULL;
     }
-    if (link && may_be_kept && backend_link_is_for(link, name)
+    if (link && may_be_kept && backend_link_is_for(link, id)
         && !link_is_due(link, backend_now()) && link_is_quiet(link)) {
         return link;
     }
@@ -361,10 +361,32 @@ backend_io_e backend_link_shutdown(backend_link_t *link, int *error)
     return BACKEND_IO_DONE;
 }
 
+/* Under the target's mutex: which one goes when this one comes; NULL: none need. With TLS
+ * links are not all alike: the oldest one goes, so that names which are asked for once
+ * do not fill the list for good. */
+static backend_link_t *link_crowded_out(backend_target_t *target, backend_link_t *link)
+{
+    backend_link_t **at = &target->idle, *oldest;
+
+    if (target->idle_len < target->idle_max) {
+        return NULL;
+    }
+    if (!link->tls || !target->idle) {
+        return link;
+    }
+    while ((*at)->next) {
+        at = &(*at)->next;
+    }
+    oldest = *at;
+    *at = NULL;
+    target->idle_len--;
+    return oldest;
+}
+
 void backend_link_release(backend_link_t *link)
 {
     backend_target_t *target = link->target;
-    int kept;
+    backend_link_t *out;
 
     if (target->transient) {
         link_free(link);
@@ -375,16 +397,16 @@ void backend_link_release(backend_link_t *link)
     }
     link->idle_since = backend_now();
     apr_thread_mutex_lock(target->mutex);
-    kept = target->idle_len < target->idle_max;
-    if (kept) {
+    out = link_crowded_out(target, link);
+    if (out != link) {
         link->next = target->idle;
         target->idle = link;
         target->idle_len++;
         apr_thread_cond_signal(target->freed);
     }
     apr_thread_mutex_unlock(target->mutex);
-    if (!kept) {
-        link_free(link);
+    if (out) {
+        link_free(out);
     }
 }
 

@@ -27,6 +27,7 @@
  * backend_connect_proxy.c  through a proxy's CONNECT (ProxyRemote, TLS)
  * backend_tls.c       TLS on it, by mod_ssl
  * backend_tls_watch.c what happens there: alerts, why a handshake failed
+ * backend_section.c   which <Proxy> sections hold for a request
  * backend_target.c    a backend server in this child: addresses, idle links
  * backend_keeper.c    the thread that looks after the targets
  * backend_record.c    the registry's records of balancers and workers
@@ -155,8 +156,7 @@ struct backend_target_t {
     const char *uds_path;     /**< NULL: TCP */
     apr_port_t port;
     int transient;            /**< one request's own: nothing is kept */
-    const server_rec *tls;    /**< its links speak TLS, as this server is configured;
-                               * NULL: they do not */
+    int tls;                  /**< its links speak TLS */
     int literal;              /**< an address, not a name: never looked up again */
     int idle_max;             /**< links kept at most */
     int links_max;            /**< links at most, in this child; 0: any number */
@@ -186,7 +186,6 @@ void backend_target_child_init(apr_pool_t *pchild, server_rec *s);
 
 /**
  * The target of a worker or member. Made at its first use.
- * @param scheme    with TLS each virtual host has its own target
  * @param uds_path  NULL for TCP
  * @param reusable  0: a transient target in r->pool
  */
@@ -253,21 +252,21 @@ typedef enum {
 
 /**
  * Take a kept link that is alive.
- * @param name      one whose TLS was asked for this name; NULL: without TLS
+ * @param id        one with such TLS: backend_tls_id(); NULL: without
  * @param idle_max  microseconds: only one that was used more recently
  * @return NULL where there is none
  */
-backend_link_t *backend_link_reuse(backend_target_t *target, const char *name,
+backend_link_t *backend_link_reuse(backend_target_t *target, const char *id,
                                    apr_interval_time_t idle_max);
 
 /**
  * Make room for a new link of the target, under its limit.
- * @param name         as above, for one that is kept
+ * @param id           as above, for one that is kept
  * @param wait_max     microseconds to wait for one to be given back
  * @param may_be_kept  the one given back may be used as it is
  * @return a link without a socket, or a kept one; NULL: the limit is reached
  */
-backend_link_t *backend_link_new(backend_target_t *target, const char *name,
+backend_link_t *backend_link_new(backend_target_t *target, const char *id,
                                  apr_interval_time_t wait_max, int may_be_kept);
 
 /**
@@ -299,8 +298,8 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
 /** Whether decrypted bytes may wait that the descriptor tells nothing of. */
 int backend_tls_has_more(const backend_tls_t *tls);
 
-/** Whether TLS was asked for this name. @param tls  NULL: no TLS, no */
-int backend_tls_is_for(const backend_tls_t *tls, const char *name);
+/** Whether it is such TLS: backend_tls_id(). @param tls  NULL: no TLS, no */
+int backend_tls_is_for(const backend_tls_t *tls, const char *id);
 
 /** Whether there may be more after a receive that asked for so many bytes, and got so
  * many: else it would be AGAIN, and the descriptor tells when to ask. */
@@ -310,10 +309,10 @@ static inline int backend_link_has_more(const backend_link_t *link, apr_size_t a
     return link->tls ? backend_tls_has_more(link->tls) : got == asked;
 }
 
-/** Whether a link's TLS was asked for this name; NULL: any link will do. */
-static inline int backend_link_is_for(const backend_link_t *link, const char *name)
+/** Whether a link has such TLS; NULL: any link will do. */
+static inline int backend_link_is_for(const backend_link_t *link, const char *id)
 {
-    return !name || backend_tls_is_for(link->tls, name);
+    return !id || backend_tls_is_for(link->tls, id);
 }
 
 /**
@@ -511,6 +510,8 @@ struct backend_exchange_t {
     backend_link_t *link;
     unsigned int fresh_only : 1; /**< no kept link for the next attempt */
     unsigned int reused : 1;  /**< the link was a kept one */
+    unsigned int name_refused : 1; /**< TLS failed by the name that the client chose
+                               * (ProxyPreserveHost): not the backend's fault */
     unsigned int link_close : 1; /**< not to be kept afterwards */
     unsigned int head_close : 1; /**< the head says so already */
     backend_address_t addresses[BACKEND_ADDRESSES_MAX];
@@ -543,7 +544,11 @@ struct backend_exchange_t {
     apr_off_t body_received;  /**< bytes of the answer's body, without framing */
     unsigned int bodyless : 1; /**< AJP: the answer has none, though its end comes */
     unsigned int whole : 1;   /**< AJP: only that end is missing */
+    unsigned int client_done : 1; /**< the client has its answer, and that it is over */
+    unsigned int drop_body : 1; /**< what has not come of the client's body is of no use */
+    unsigned int barren;      /**< AJP: packets since one that brought something */
     unsigned int dropping : 1; /**< httpd's own page shall take its place */
+    apr_off_t drop_until;     /**< with that: no more than up to this bytes_in */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
     apr_bucket_brigade *read_bb;  /**< read from the client */
@@ -661,8 +666,10 @@ void backend_tls_check_config(server_rec *s);
 /** Per child: the parent of the links' pools. */
 void backend_tls_child_init(apr_pool_t *pchild);
 
-/** The name that x's backend is asked for, and that its certificate must have. */
-const char *backend_tls_name(const backend_exchange_t *x);
+/** What makes a difference between links of one target: the virtual host and the
+ * <Proxy> sections, whose SSLProxy* directives hold, and the name that the backend is
+ * asked for. In r->pool. */
+const char *backend_tls_id(const backend_exchange_t *x);
 
 /** Whether a module is there that knows TLS. Else the log tells what to do.
  * @return NONE, or NO_LINK with x->why */
@@ -707,6 +714,11 @@ void backend_tls_free(backend_link_t *link);
 /** What an error of a link means: strerror(), or in what way TLS ended.
  * @param link  NULL, or without TLS: strerror() */
 const char *backend_tls_strerror(const backend_link_t *link, int error, apr_pool_t *p);
+
+/* backend_section.c */
+
+/** The sections that mod_proxy has applied, as a number; 0: none. */
+apr_uint64_t backend_section_key(request_rec *r, const proxy_server_conf *conf);
 
 /* backend_connect_proxy.c */
 
@@ -819,6 +831,9 @@ backend_end_e backend_receive_final(backend_exchange_t *x);
 
 /* backend_answer.c */
 
+/** So much of a body that nobody gets is read, for the link's sake. */
+#define BACKEND_DROP_MAX 65536
+
 /** Understand what x->answer tells: fill r, find how the body ends.
  * @return NONE: the body follows; else how the attempt ended */
 backend_end_e backend_answer_final(backend_exchange_t *x);
@@ -836,9 +851,6 @@ void backend_answer_ask_body(backend_exchange_t *x);
 void backend_answer_trailers(backend_exchange_t *x, const char *text, apr_size_t n);
 
 /* backend_relay.c */
-
-/** So much of a body that nobody gets is read, for the link's sake. */
-#define BACKEND_DROP_MAX 65536
 
 /** Read and pass on what there is of the body. */
 backend_end_e backend_relay_step(backend_exchange_t *x);
@@ -940,6 +952,12 @@ void backend_note_pre_config(apr_pool_t *pconf);
 /** mod_proxy's pre_request hook: declines always. */
 int backend_handler_pre_request(proxy_worker **worker, proxy_balancer **balancer,
                                 request_rec *r, proxy_server_conf *conf, char **url);
+
+/** httpd's fixups hook, before mod_proxy's: declines always. */
+int backend_handler_fixups(request_rec *r);
+
+/** The URL that mod_proxy has looked for <Proxy> sections with; NULL: it has not. */
+const char *backend_handler_mapped(request_rec *r);
 
 /** mod_proxy's scheme_handler hook for our schemes, and clusters. */
 int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,

@@ -41,6 +41,10 @@ backend_end_e backend_receive_final(backend_exchange_t *x)
     end = backend_answer_final(x);
     backend_receive_used(x, x->answer.len);
     x->in_fresh = x->in_len > 0;
+    /* Before the answer's head is passed on, and not for one that nobody gets. */
+    if (x->drop_body && end == BACKEND_END_NONE) {
+        backend_exchange_drop_body(x);
+    }
     if (x->picker->answered && end != BACKEND_END_MALFORMED) {
         x->picker->answered(x->picker, x->r, &x->member, x->answer.status);
     }

@@ -10,7 +10,7 @@ APLOG_USE_MODULE(usher_backend);
 /* Read in pieces that grow with what comes. */
 #define PIECE_MIN 8192
 #define PIECE_MAX 65536
-/* So much is read before the client gets it, as long as more is there. */
+/* So much is read, framing too, before the client gets it, as long as more is there. */
 #define BATCH 131072
 
 static apr_bucket_alloc_t *relay_alloc(const backend_exchange_t *x)
@@ -79,15 +79,13 @@ backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why)
     return BACKEND_END_CUT;
 }
 
-/* The answer is whole. The link goes back first: the next request need not wait
- * until this client has taken all. */
-static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
+/* The client's answer is over. */
+static backend_end_e relay_end_client(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
     backend_end_e end;
 
+    x->client_done = 1;
     backend_exchange_drop_body(x);
-    backend_exchange_release(x, 1);
-    x->receiving = BACKEND_RECV_DONE;
     if (!x->body.eos && x->r->connection->master) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(relay_alloc(x)));
         end = relay_pass(x, bb);
@@ -97,8 +95,34 @@ static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
         backend_body_discard(x);
     }
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(relay_alloc(x)));
-    end = relay_pass(x, bb);
+    return relay_pass(x, bb);
+}
+
+/* The answer is whole. The link goes back first: the next request need not wait
+ * until this client has taken all. */
+static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
+{
+    backend_end_e end = BACKEND_END_NONE;
+
+    backend_exchange_release(x, 1);
+    x->receiving = BACKEND_RECV_DONE;
+    if (!x->client_done) {
+        end = relay_end_client(x, bb);
+    }
     return end == BACKEND_END_NONE ? BACKEND_END_ANSWERED : end;
+}
+
+/* All that the client gets is there, only the packet that ends it is not (AJP): the
+ * client need not wait for that. */
+static backend_end_e relay_whole(backend_exchange_t *x, apr_bucket_brigade *bb)
+{
+    if (x->client_done) {
+        return BACKEND_END_NONE;
+    }
+    x->drop_body = !x->body.eos;
+    x->client_at = 0;
+    x->progress_at = 0;
+    return relay_end_client(x, bb);
 }
 
 void backend_relay_carry(backend_exchange_t *x, const char *rest, apr_size_t len)
@@ -188,12 +212,12 @@ static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, 
 static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
     backend_end_e end = BACKEND_END_NONE;
-    apr_size_t len, all = 0;
+    apr_off_t until = x->bytes_in + BATCH;
+    apr_size_t len;
 
-    while (end == BACKEND_END_NONE && x->receiving < BACKEND_RECV_DONE && all < BATCH
+    while (end == BACKEND_END_NONE && x->receiving < BACKEND_RECV_DONE && x->bytes_in < until
            && (x->in_fresh || x->readable)) {
         end = relay_piece(x, bb, &len);
-        all += len;
     }
     return end;
 }
@@ -203,10 +227,12 @@ static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 static backend_end_e relay_drop(backend_exchange_t *x, backend_end_e end)
 {
     if (end == BACKEND_END_NONE && x->receiving != BACKEND_RECV_DONE
-        && x->body_received <= BACKEND_DROP_MAX) {
+        && x->bytes_in < x->drop_until) {
         return BACKEND_END_NONE;
     }
     backend_exchange_release(x, end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE);
+    x->state.who = '-'; /* whatever became of the rest */
+    x->why = NULL;
     return BACKEND_END_OVERRIDE;
 }
 
@@ -221,6 +247,12 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
     x->unflushed = x->unflushed || !APR_BRIGADE_EMPTY(bb);
     if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE) {
         end = relay_finish(x, bb);
+    }
+    else if (end == BACKEND_END_NONE && x->whole) {
+        end = relay_whole(x, bb);
+    }
+    else if (x->client_done && end != BACKEND_END_NONE) {
+        end = BACKEND_END_ANSWERED; /* the link is of no use any more, that is all */
     }
     else if (!APR_BRIGADE_EMPTY(bb) || (!x->readable && (x->unflushed || !x->passed))) {
         backend_end_e passed;

@@ -48,7 +48,7 @@ backend_target_t *backend_target_all(void)
 }
 
 static int target_is(const backend_target_t *target, const usher_member_t *member,
-                     const server_rec *tls, const char *host, apr_port_t port,
+                     int tls, const char *host, apr_port_t port,
                      const char *uds_path)
 {
     return target->key == member->worker && target->generation == member->generation
@@ -64,7 +64,7 @@ static unsigned int target_bucket(const usher_member_t *member)
     return (unsigned int)(((apr_uintptr_t)member->worker >> 6) + member->id[0]) % BUCKETS;
 }
 
-static backend_target_t *target_find(const usher_member_t *member, const server_rec *tls,
+static backend_target_t *target_find(const usher_member_t *member, int tls,
                                      const char *host, apr_port_t port, const char *uds_path)
 {
     backend_target_t *target;
@@ -78,7 +78,7 @@ static backend_target_t *target_find(const usher_member_t *member, const server_
 }
 
 static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member,
-                                     const server_rec *tls, const char *host, apr_port_t port,
+                                     int tls, const char *host, apr_port_t port,
                                      const char *uds_path)
 {
     const proxy_worker_shared *s = member->worker->s;
@@ -111,7 +111,7 @@ backend_target_t *backend_target_get(request_rec *r, const usher_member_t *membe
                                      const backend_scheme_t *scheme, const char *host,
                                      apr_port_t port, const char *uds_path, int reusable)
 {
-    const server_rec *tls = scheme->tls ? r->server : NULL;
+    int tls = scheme->tls;
     backend_target_t *target;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *freed, *resolved;

@@ -267,7 +267,20 @@ static apr_socket_t *tls_socket(backend_tls_t *tls)
     return apr_os_sock_make(&sock, &info, tls->pool) == APR_SUCCESS ? sock : NULL;
 }
 
-static backend_tls_t *tls_new(backend_exchange_t *x, const char *name)
+/* The name that the backend is asked for, and that its certificate must have. */
+static const char *tls_name(const backend_exchange_t *x)
+{
+    return x->dconf->preserve_host && x->r->hostname ? x->r->hostname : x->uri.hostname;
+}
+
+const char *backend_tls_id(const backend_exchange_t *x)
+{
+    /* What a client has a say in comes last. */
+    return apr_psprintf(x->r->pool, "%pp %" APR_UINT64_T_HEX_FMT " %s", (void *)x->r->server,
+                        backend_section_key(x->r, x->sconf), tls_name(x));
+}
+
+static backend_tls_t *tls_new(backend_exchange_t *x)
 {
     backend_tls_t *tls;
     apr_pool_t *pool;
@@ -278,7 +291,8 @@ static backend_tls_t *tls_new(backend_exchange_t *x, const char *name)
     tls->pool = pool;
     tls->link = x->link;
     tls->x = x;
-    tls->name = apr_pstrdup(pool, name);
+    tls->name = apr_pstrdup(pool, tls_name(x));
+    tls->id = apr_pstrdup(pool, backend_tls_id(x));
     tls->in = apr_palloc(pool, IN_SIZE);
     x->link->tls = tls;
     return tls;
@@ -346,20 +360,15 @@ backend_end_e backend_tls_is_loaded(backend_exchange_t *x)
     return tls_is_off(x, "mod_ssl is not loaded");
 }
 
-const char *backend_tls_name(const backend_exchange_t *x)
+int backend_tls_is_for(const backend_tls_t *tls, const char *id)
 {
-    return x->dconf->preserve_host && x->r->hostname ? x->r->hostname : x->uri.hostname;
-}
-
-int backend_tls_is_for(const backend_tls_t *tls, const char *name)
-{
-    return tls && !ap_cstr_casecmp(tls->name, name);
+    return tls && !ap_cstr_casecmp(tls->id, id);
 }
 
 static backend_end_e tls_handshake(backend_exchange_t *x, apr_time_t until, int *error,
                                    const char **why)
 {
-    backend_tls_t *tls = tls_new(x, backend_tls_name(x));
+    backend_tls_t *tls = tls_new(x);
     int made;
 
     if (!tls_connection(tls, x->r, &made)) {
@@ -380,6 +389,8 @@ static backend_end_e tls_handshake(backend_exchange_t *x, apr_time_t until, int 
         return tls->end;
     }
     *error = tls->late ? ETIMEDOUT : EPROTO;
+    x->name_refused = x->dconf->preserve_host && backend_tls_watch_is_name(tls)
+                      && ap_cstr_casecmp(tls->name, x->uri.hostname) != 0;
     *why = backend_tls_watch_why(tls, x->r->pool);
     return BACKEND_END_NONE;
 }

@@ -35,6 +35,7 @@ struct backend_tls_t {
     apr_bucket_brigade *in_bb;
     apr_bucket_brigade *out_bb;
     const char *name;      /**< that was asked for and is checked */
+    const char *id;        /**< with the settings: see backend_tls_id() */
     backend_tls_watch_t watch;
     SSL *ssl;              /**< mod_ssl's, which frees it when the handshake fails, and at
                             * farewell: used between these only */
@@ -69,6 +70,9 @@ struct backend_tls_t {
 /** Why the handshake failed, a phrase about the backend.
  * @param p  for the phrase */
 const char *backend_tls_watch_why(const backend_tls_t *tls, apr_pool_t *p);
+
+/** Whether only the name that was asked for made it fail. */
+int backend_tls_watch_is_name(const backend_tls_t *tls);
 
 /** Forget what only a failed handshake's reason needs. */
 void backend_tls_watch_done(backend_tls_watch_t *watch);

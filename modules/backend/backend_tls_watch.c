@@ -195,6 +195,24 @@ static const char *watch_cert_why(const backend_tls_t *tls, apr_pool_t *p)
     return apr_pstrcat(p, time, *time && *name ? ", and " : "", name, NULL);
 }
 
+static int watch_is_in_time(X509 *cert)
+{
+    return X509_cmp_current_time(X509_get0_notBefore(cert)) < 0
+           && X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+}
+
+int backend_tls_watch_is_name(const backend_tls_t *tls)
+{
+    const backend_tls_watch_t *watch = &tls->watch;
+
+    if (watch->alert_in) {
+        return (watch->alert_in & 0xFF) == SSL_AD_UNRECOGNIZED_NAME;
+    }
+    return watch->finished_in && watch->finished_out && watch->cert
+           && watch_is_in_time(watch->cert)
+           && X509_check_host(watch->cert, tls->name, 0, 0, NULL) != 1;
+}
+
 static const char *watch_alert_why(const backend_tls_watch_t *watch, apr_pool_t *p)
 {
     const char *reason;

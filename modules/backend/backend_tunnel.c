@@ -570,6 +570,9 @@ static void tunnel_finish(tunnel_t *t, tunnel_end_e end)
         if (t->c->master) {
             backend_relay_break(x); /* the stream can be reset behind its last bytes */
         }
+        else if (ap_ssl_conn_is_ssl(t->c)) {
+            t->c->aborted = 1; /* no close_notify: it is no end in good order */
+        }
         break;
     default:
         break;

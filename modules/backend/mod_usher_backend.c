@@ -55,6 +55,7 @@ static void backend_register_hooks(apr_pool_t *p)
     ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(backend_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_fixups(backend_handler_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_canon_handler(backend_canon, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_pre_request(backend_handler_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(backend_handler_scheme, NULL, NULL, APR_HOOK_REALLY_FIRST);
