@@ -207,12 +207,22 @@ sub s_server {
     return ($pid, $to);
 }
 
-sub _said {
-    my ($regex) = @_;
-
-    open my $fh, '<', $httpd->root . '/s_server' or return;
+sub _text {
+    open my $fh, '<', $httpd->root . '/s_server' or return '';
     local $/;
-    return (scalar(<$fh>) // '') =~ $regex;
+    return scalar <$fh> // '';
+}
+
+sub _said { my ($regex) = @_; return _text() =~ $regex }
+
+# TLS 1.3's KeyUpdate: "K" asks for one of ours, too.
+sub new_keys {
+    my ($type, $command) = @_;
+    my $count = sub { my @all = _text() =~ /SSL_do_handshake/g; return scalar @all };
+    my $was = $count->();
+
+    print $type "$command\n";
+    return wait_until { $count->() > $was } 5;
 }
 
 sub ended { my ($pid) = @_; kill 'TERM', $pid; return waitpid $pid, 0 }
@@ -224,24 +234,23 @@ subtest 'openssl s_server' => sub {
         my $client = client();
         $client->send(http_request(GET => '/s_server/one', ['X-Id' => "s-$version"]));
         ok((wait_until { _said(qr/X-Id: s-$version/) } 5), "$version: s_server has the request");
-        # "k", "K": TLS 1.3's KeyUpdate, the latter asks for one of ours.
-        my @between = $version eq '1_3' ? ("k\n", "K\n") : ();
+        # What is typed at once is one piece, and a command only at its start: so
+        # each waits until the one before has come through.
+        my @commands = $version eq '1_3' ? ('k', 'K') : ();
         print $type "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n";
-        for my $word ('first', 'second') {
-            print $type shift @between if @between;
-            # What it is told comes by lines, and all of a kind at once.
-            select undef, undef, undef, 0.2;
-            print $type substr "$word------", 0, 5;
-            print $type "\n";
-            select undef, undef, undef, 0.2;
+        my $seen = '\r\n\r\n';
+        for my $word ('first', 'secon') {
+            $client->until(sub { return ${ $_[0] } =~ /$seen\z/ || undef }, 5);
+            new_keys($type, shift @commands) if @commands;
+            print $type "$word\n";
+            $seen = "$word\n";
         }
         my $answer = $client->answer;
         is($answer->{status}, 200, 'its answer') or diag explain $answer;
         is($answer->{body}, "first\nsecon\n", 'whole' . ($version eq '1_3' ? ', across new keys' : ''));
         if ($version eq '1_3') {
             # While the connection is idle: the next request must be served.
-            print $type "K\n";
-            select undef, undef, undef, 0.2;
+            new_keys($type, 'K');
             $client->send(http_request(GET => '/s_server/two', ['X-Id' => 's-two']));
             ok((wait_until { _said(qr/X-Id: s-two/) } 5), 'a key update while it is idle: the next request comes');
             print $type "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntwo\n";

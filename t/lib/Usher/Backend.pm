@@ -40,7 +40,7 @@ our @EXPORT = (@Usher::Backend::Play::EXPORT, @Usher::HTTP1::EXPORT, @Usher::AJP
 my $count = 0;
 
 # new(%options): listens and serves. Options:
-#   protocol => 'http' (default) or 'ajp'
+#   protocol => 'http' (default), 'https' (the same with tls => {}) or 'ajp'
 #   port     => default a free one; host => default 127.0.0.1, or "::1"
 #   unix     => 1: on a unix socket instead, path() tells where
 #   backlog  => connections that wait to be accepted, default 128
@@ -53,6 +53,10 @@ sub new {
     my $self = bless { protocol => 'http', host => '127.0.0.1', backlog => 128, %opt,
                        dir => $dir, owner => $$, fillers => {}, filled => {} }, $class;
 
+    if ($self->{protocol} eq 'https') {
+        $self->{protocol} = 'http';
+        $self->{tls} //= {};
+    }
     die "Usher::Backend: protocol $self->{protocol}\n" unless $self->{protocol} =~ /^(?:http|ajp)$/;
     $self->{tls} = _tls(%{ $self->{tls} }) if $self->{tls};
     remove_tree($dir);

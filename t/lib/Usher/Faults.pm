@@ -19,6 +19,7 @@ use warnings FATAL => 'all';
 
 use Usher::Faults::AJP ();
 use Usher::Faults::HTTP ();
+use Usher::Faults::TLS ();
 
 my %client = (
     old  => { version => '1.0' },
@@ -27,8 +28,8 @@ my %client = (
     h2   => { h2 => 1 },
 );
 # What the members of a kit speak; a layout has one or two of them.
-my %kit = (http => [qw(http http)], ajp => [qw(ajp ajp http)]);
-my %protocol = (http => 'Usher::Faults::HTTP', ajp => 'Usher::Faults::AJP');
+my %kit = (http => [qw(http http)], ajp => [qw(ajp ajp http)], https => [qw(https https)]);
+my %protocol = (http => 'Usher::Faults::HTTP', ajp => 'Usher::Faults::AJP', https => 'Usher::Faults::TLS');
 
 # What proxies the members, as a plain URL or as a balancer of two:
 #   { members => which of the kit, conf => sub { (name, their URLs) }, kits => [...] }
@@ -63,7 +64,7 @@ EOT
 sub add_layout {
     my ($name, $conf, %more) = @_;
 
-    $layout{$name} = { members => [0, 1], kits => ['http', 'ajp'], %more, conf => $conf };
+    $layout{$name} = { members => [0, 1], kits => ['http', 'ajp', 'https'], %more, conf => $conf };
     return;
 }
 
@@ -95,7 +96,7 @@ sub second_protocol { my ($row) = @_; return $protocol{ (kit($row->{kit}))[(memb
 sub _phases {
     my %seen;
 
-    return grep { !$seen{ $_->[0] }++ } map { $_->phases } @protocol{ grep { $_ } @_ ? @_ : qw(http ajp) };
+    return grep { !$seen{ $_->[0] }++ } map { $_->phases } @protocol{ grep { $_ } @_ ? @_ : qw(http ajp https) };
 }
 
 my %about = map { $_->[0] => $_->[3] } _phases();
@@ -145,7 +146,7 @@ sub makes_sense {
     my $ajp = protocol($row) eq $protocol{ajp};
 
     # An end that came while the connection was kept is "stale".
-    return 0 if $pool eq 'kept' && $phase =~ /^(?:refused|accept)$/;
+    return 0 if $pool eq 'kept' && ($where eq 'before' || $phase =~ /^(?:accept|secure)$/);
     # Only something that breaks can break again.
     return 0 if $row->{second} eq 'same' && $where !~ /^(?:before|ping|sent|head)$/;
     # A body must be larger than what goes out with the head.
@@ -211,9 +212,11 @@ sub expected {
 
     # Nothing was sent: it goes on, whatever it is.
     if ($where eq 'before') {
-        return { status => 200, cut => 0, a => 0, b => 1, state => qr/^--$/, attempts => $try->('refused', 'ok') }
+        my $refused = $kind eq 'stall' ? 'unreachable' : 'refused';
+        return { status => 200, cut => 0, a => 0, b => 1, state => qr/^--$/, attempts => $try->($refused, 'ok') }
             if $two && $second eq 'sound';
-        return { status => 503, cut => 0, a => 0, b => 0, state => qr/^SC$/, attempts => $try->(('refused') x ($two ? 2 : 1)) };
+        return { status => $kind eq 'stall' ? 504 : 503, cut => 0, a => 0, b => 0, state => $kind eq 'stall' ? qr/^sC$/ : qr/^SC$/,
+            attempts => $try->(($refused) x ($two ? 2 : 1)) };
     }
 
     return _expected_of_ping($row, $try) if $where eq 'ping';
@@ -230,20 +233,21 @@ sub expected {
     }
 
     # It was sent. Too slow: not again.
-    my $first = $phase eq 'accept' ? 0 : 1;    # nothing of it is in the journal then
+    my $bare = $phase =~ /^(?:accept|secure)$/;
+    my $first = $bare ? 0 : 1;    # nothing of it is in the journal then
     my $state = $kind eq 'stall' ? qr/^s[HDR]$/ : $short ? qr/^[SP][HD]$/ : $kind eq 'garble' ? qr/^PH$/
-        : $phase =~ /^(?:upload|midway|asking)$/ ? qr/^S[HDR]$/ : $phase eq 'accept' ? qr/^S[CH]$/ : $phase =~ /^(?:answered|atonce)$/ ? qr/^S[HD]$/ : qr/^SH$/;
+        : $phase =~ /^(?:upload|midway|asking)$/ ? qr/^S[HDR]$/ : $bare ? qr/^S[CH]$/ : $phase =~ /^(?:answered|atonce)$/ ? qr/^S[HD]$/ : qr/^SH$/;
     my $failed = sub {
         my ($a, $b, @outcomes) = @_;
         my $status = $kind eq 'stall' ? 504 : 502;
-        return { status => $phase eq 'accept' ? qr/^50[23]$/ : $status, cut => 0, a => $a, b => $b, state => $state,
+        return { status => $bare ? qr/^50[23]$/ : $status, cut => 0, a => $a, b => $b, state => $state,
             attempts => $try->(@outcomes) };
     };
     my $went = sub {
         my ($a, $b, @outcomes) = @_;
         return { status => 200, cut => 0, a => $a, b => $b, state => qr/^--$/, attempts => $try->(@outcomes) };
     };
-    my $cut = $phase eq 'accept' ? '(?:cut|refused|stale)' : $ended;
+    my $cut = $bare ? '(?:cut|refused|stale)' : $ended;
     return (@may_be, $failed->(1, 0, $cut)) if $kind eq 'stall';
 
     # Again at another member; where there is none and no byte of an answer
@@ -264,7 +268,7 @@ sub expected {
         if $method->{expect} && $phase eq 'upload' && $pool eq 'kept';
     # A reset can come before anything was sent, and a connection can break when
     # what was read of a large body is still held.
-    push @may_be, $replayed if $phase eq 'accept';
+    push @may_be, $replayed if $bare;
     push @may_be, $replayed if $method->{again} && $method->{unheld} && $phase =~ /^(?:upload|midway|asking)$/;
     # AJP: a member may or may not have had a part of the body by then.
     push @may_be, $replayed if $method->{waits} && $phase eq 'upload';

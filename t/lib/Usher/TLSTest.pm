@@ -11,7 +11,7 @@ use Usher::Certs ();
 use Usher::Httpd ();
 use Usher::Wait;
 
-our @EXPORT = qw(certs tls_backend tls_httpd tls_stock trusting tls_of ssl_modules);
+our @EXPORT = qw(certs tls_backend tls_httpd tls_stock trusting tls_of ssl_modules quiet);
 
 my $certs;
 

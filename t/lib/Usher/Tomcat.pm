@@ -10,6 +10,8 @@ use File::Path qw(make_path remove_tree);
 use IO::Socket::INET ();
 use POSIX ();
 use Test::More ();
+use Usher::Certs ();
+use Usher::Client ();
 use Usher::Env ();
 use Usher::Wait;
 
@@ -22,7 +24,8 @@ sub missing {
     return $? ? $out =~ s/^build\/tomcat: //r =~ s/\n//r : undef;
 }
 
-# start(proto => 'http' or 'ajp', %options): options are
+# start(proto => 'http', 'https' or 'ajp', %options): options are
+#   cert   => https: a name of Usher::Certs with a PKCS #12 file, default "good"
 #   secret => AJP's, default a fixed one
 #   route  => the jvmRoute, default none
 #   port   => default a free one
@@ -67,6 +70,7 @@ sub access_log {
 # Begin to start; wait_up() tells when it serves.
 sub launch {
     my ($self) = @_;
+    my $keystore = $self->{proto} eq 'https' ? Usher::Certs->new->pkcs12($self->{cert} // 'good') : undef;
     my $pid = fork // die "fork: $!";
 
     if (!$pid) {
@@ -77,7 +81,7 @@ sub launch {
         open STDOUT, '>>', $self->console;
         open STDERR, '>&', \*STDOUT;
         exec Usher::Env::srcdir() . '/build/tomcat', "$self->{root}/base", $self->{proto}, $self->{port},
-            $self->{proto} eq 'ajp' ? $self->secret_file : () or POSIX::_exit(127);
+            $self->{proto} eq 'ajp' ? $self->secret_file : $keystore // () or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
     return $self;
@@ -99,6 +103,8 @@ sub wait_up {
 # AJP: a CPING is answered with a CPONG. HTTP: a page is served.
 sub answers {
     my ($self) = @_;
+
+    return $self->_answers_tls if $self->{proto} eq 'https';
     my ($ask, $answer) = $self->{proto} eq 'ajp'
         ? ("\x12\x34\x00\x01\x0A", qr/^\x41\x42\x00\x01\x09\z/)
         : ("GET /error.jsp?code=200 HTTP/1.0\r\nHost: localhost\r\n\r\n", qr{^HTTP/1\.\d 200});
@@ -114,6 +120,13 @@ sub answers {
         $got =~ $answer || (defined $n && $n == 0);
     } 10;
     return $got =~ $answer ? 1 : 0;
+}
+
+sub _answers_tls {
+    my ($self) = @_;
+    my $client = eval { Usher::Client->new(port => $self->{port}, tls => {}) } // return 0;
+
+    return ($client->request(GET => '/error.jsp?code=200')->{status} // 0) == 200;
 }
 
 # Stop and start on the same port; no session is kept.

@@ -350,6 +350,7 @@ sub step_flight {
 }
 
 sub step_alert           { my ($self, $number) = @_; return $self->{wire}->raw("\x15\3\3\0\2\2" . chr $number) }
+sub step_certificate     { my ($self, @files) = @_; return $self->{wire}->certificate(@files) }
 sub step_raw             { my ($self, $bytes) = @_; return $self->{wire}->raw($bytes) }
 sub step_notify          { return $_[0]{wire}->notify }
 sub step_renegotiate     { return $_[0]{wire}->renegotiate }

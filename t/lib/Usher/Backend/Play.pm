@@ -28,6 +28,7 @@
 #   TLS (see also on() in Usher::Backend); cut() is then without close_notify
 #     flight($n, $size, $s)      the server's first flight, $n bytes of it (without: all), as a
 #                                trickle where $size is given; goes on with the rest after the play
+#     certificate($name)         another one of Usher::Certs, for this connection
 #     alert($number)             a fatal alert, in clear
 #     raw($bytes)                bytes that are no TLS
 #     notify()                   close_notify
@@ -59,7 +60,7 @@ use Usher::Pattern;
 our @EXPORT = qw(at garble fill trickle echo stall hold cut rst half_close idle
     read_body read_slowly read_asking leave_body say_continue ask_body
     switch_to websocket_echo echo_bytes take_bytes both_ways
-    flight alert raw notify records renegotiate ask_certificate tunnel);
+    flight certificate alert raw notify records renegotiate ask_certificate tunnel);
 
 sub _step { my ($do, @with) = @_; return bless { do => $do, with => [@with] }, 'Usher::Backend::Step' }
 
@@ -86,6 +87,15 @@ sub both_ways      { return _step('both_ways', @_) }
 sub tunnel       { return _step('tunnel') }
 
 sub flight          { return _step('flight', @_) }
+
+sub certificate {
+    my ($name) = @_;
+
+    require Usher::Certs;
+    my $certs = Usher::Certs->new;
+    return _step('certificate', $certs->cert($name), $certs->key($name));
+}
+
 sub alert           { return _step('alert', @_) }
 sub raw             { return _step('raw', @_) }
 sub notify          { return _step('notify') }

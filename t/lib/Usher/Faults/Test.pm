@@ -1,4 +1,4 @@
-# What t/backend/faults.t and ajp_faults.t share: the rows of Usher::Faults for
+# What t/backend/faults.t, ajp_faults.t and tls_faults.t share: the rows of Usher::Faults for
 # one kit of members, each of them against what the page says of it.
 # USHER_FAULTS=phase-kind (or any part of a row's name, a regular expression)
 # plays those rows only; USHER_STOCK=1 plays them with httpd's own modules.
@@ -13,6 +13,7 @@ use Usher::Env ();
 use Usher::Faults ();
 use Usher::Faults::Player ();
 use Usher::Httpd ();
+use Usher::TLSTest;
 use Usher::Wait;
 
 our @EXPORT = qw(faults_rows faults_ports faults_conf faults_play faults_test);
@@ -64,12 +65,13 @@ sub faults_test {
     # connection finds those of the request before.
     @rows = grep { $_->{pool} eq 'fresh' || $_->{client} eq 'kept' } @rows if $ENV{USHER_MPM} eq 'prefork';
     my @ports = faults_ports(8, $kit);
-    my $httpd = _httpd(faults_conf(\@ports, $kit));
+    my $httpd = _httpd(faults_conf(\@ports, $kit), $kit);
     ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 
     faults_play($httpd, \@rows, ports => \@ports, kit => $kit);
     my @lines = $httpd->log->lines;
     $httpd->log->tolerate($stock ? qr/./ : qr/USHER2\d\d\d/);
+    quiet($httpd) if $kit eq 'https';
     $httpd->finish('httpd lives, and logs nothing but what broke');
     _add_logged($httpd, @rows);
     diag(map { sprintf "%s %.2f\n", $_->{id}, $_->{got}{spent} } (sort { $b->{got}{spent} <=> $a->{got}{spent} } @rows)[0 .. 30]) if $ENV{USHER_SLOW};
@@ -83,7 +85,7 @@ sub faults_test {
 }
 
 sub _httpd {
-    my ($layouts) = @_;
+    my ($layouts, $kit) = @_;
     my $stock = $ENV{USHER_STOCK};
     my $conf = <<'EOT' . $layouts;
 <IfModule mpm_prefork_module>
@@ -101,6 +103,7 @@ sub _httpd {
 </IfModule>
 EOT
 
+    $conf = trusting() . $conf if $kit eq 'https';
     $conf .= $stock ? "ProxyTimeout 1\n" : <<'EOT';
 UsherBackendTimeout connect=1s send=500ms first=500ms between=500ms
 UsherBackendRest Off
@@ -109,7 +112,7 @@ LogFormat "%{X-Id}i\t%{state}^US\t%{attempts}^US\t%{times}^US" usher
 CustomLog logs/usher_log usher
 EOT
     return Usher::Httpd->new(conf => $conf, $stock ? (usher => []) : (), modules => [qw(proxy proxy_balancer
-        slotmem_shm lbmethod_byrequests log_config), $stock ? qw(proxy_http proxy_ajp) : ()]);
+        slotmem_shm lbmethod_byrequests log_config), $kit eq 'https' ? ssl_modules() : (), $stock ? qw(proxy_http proxy_ajp) : ()]);
 }
 
 # What the log tells of each

@@ -290,6 +290,14 @@ sub notify {
     return $self->_flush(1);
 }
 
+# Another one than the context's, before the handshake.
+sub certificate {
+    my ($self, $cert, $key) = @_;
+
+    Net::SSLeay::use_certificate_file($self->{ssl}, $cert, Net::SSLeay::FILETYPE_PEM()) || _die($cert);
+    return Net::SSLeay::use_PrivateKey_file($self->{ssl}, $key, Net::SSLeay::FILETYPE_PEM()) || _die($key);
+}
+
 # The server asks for a new handshake (TLS 1.2).
 sub renegotiate {
     my ($self) = @_;
