@@ -242,6 +242,7 @@ subtest 'a body is asked for again and again' => sub {
     );
     for my $name (sort keys %ask) {
         my ($method, $body, $query, %how) = @{ $ask{$name} };
+        $backend->close_idle;
         $backend->clear;
         $backend->on('/ask', [ask_body(), $evil]);
         my $answer = ask($httpd, $method, '/one/ask' . ($query // ''), ['X-Id' => 'ask'], $body, %how);
@@ -259,6 +260,7 @@ subtest 'a body is asked for again and again' => sub {
     $backend->on('/once', [ask_body(1), ajp_answer(200, [@type], 'sound')]);
     is(tells(ask($httpd, POST => '/one/once', [], 'a body')), '200 complete sound', 'its end may be asked for');
     # Nothing is asked for: whatever comes of it, it comes soon, and once.
+    $backend->close_idle;
     $backend->on('/zero', [read_body, ajp_get_body(0), stall]);
     my $answer = ask($httpd, POST => '/one/zero', ['X-Id' => 'zero'], 'x' x 20_000);
     like($answer->{status}, qr/^50[24]$/, '0 bytes are asked for: no answer comes of it');
