@@ -326,10 +326,11 @@ subtest 'END_RESPONSE comes late' => sub {
         'garbage'            => [stall(0.1), 'HTTP/1.1 200 OK', stall],
     );
     for my $name (sort keys %late) {
-        for my $case (['GET', 0], ['POST', 0], ['GET', 0.13], ['GET', 0.3], ['POST', 0.3]) {
+        for my $case (['GET', 0], ['GET', 0.13], ['POST', 0.2]) {
             my ($method, $pause) = @$case;
-            # What comes when the next request is out is an answer to that.
-            next if $name eq 'an answer then' && $pause < 0.2;
+            # What comes when the next request is out is an answer to that; and the
+            # first one waits for what does not come.
+            next if $name eq 'an answer then' && $pause < 0.2 || $name =~ /never|half/ && $pause;
             $backend->close_idle;
             $backend->clear;
             $backend->on('/late', [$whole, @{ $late{$name} }]);
