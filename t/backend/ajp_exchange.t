@@ -123,6 +123,13 @@ subtest 'heads that do not fit a packet' => sub {
     cmp_ok(length $packet, '<=', 8192, 'and no more');
     is($send->('big', $_), 200, "iobuffersize=65536: a header of $_ bytes") for 8_200, 30_000, 60_000;
     is($send->('big', 66_000), 431, 'one of 66000 does not fit');
+    # The length of a name from 0xA000 on would be read as the code of one.
+    for my $case ([0x9FFF, 200], [0xA000, 431], [0xA001, 431], [0xA003, 431], [0xA00E, 431]) {
+        reset_all();
+        my ($length, $status) = @$case;
+        is(ask($httpd, GET => '/big/ok', ['X' x $length => '5'])->{status}, $status, "a name of $length bytes: $status");
+        is(scalar(grep { $_->{bad} } $backend->connections), 0, 'nothing malformed is sent');
+    }
 };
 
 subtest 'ping=' => sub {
