@@ -373,6 +373,10 @@ subtest 'bodies' => sub {
     is($got->{body_len}, 4, 'the body comes');
     is(field($packet, 'Expect'), undef, 'Expect is not passed on');
     is(field($packet, 'Content-Length'), 4, 'its length is');
+    ($packet, undef, $got) = forwarded(request(POST => '/plain/a', [Connection => 'Content-Length, close'], 'body'), play => [echo]);
+    is(field($packet, 'Content-Length') . " $got->{body_len}", '4 4', 'Connection takes the length away from no body');
+    ($packet, undef, $got) = forwarded(request(POST => '/plain/a', ['Content-Length' => 3, Connection => 'Transfer-Encoding, close'], 'chunked', chunked => 2), play => [echo]);
+    is($got->{body_len}, 7, 'nor its chunks, beside a length that is none');
 };
 
 subtest 'answers' => sub {

@@ -123,6 +123,13 @@ subtest 'heads that do not fit a packet' => sub {
     cmp_ok(length $packet, '<=', 8192, 'and no more');
     is($send->('big', $_), 200, "iobuffersize=65536: a header of $_ bytes") for 8_200, 30_000, 60_000;
     is($send->('big', 66_000), 431, 'one of 66000 does not fit');
+    # The length of a name from 0xA000 on would be read as the code of one.
+    for my $case ([0x9FFF, 200], [0xA000, 431], [0xA001, 431], [0xA003, 431], [0xA00E, 431]) {
+        reset_all();
+        my ($length, $status) = @$case;
+        is(ask($httpd, GET => '/big/ok', ['X' x $length => '5'])->{status}, $status, "a name of $length bytes: $status");
+        is(scalar(grep { $_->{bad} } $backend->connections), 0, 'nothing malformed is sent');
+    }
 };
 
 subtest 'ping=' => sub {
@@ -266,9 +273,15 @@ subtest 'a 403 that closes the connection' => sub {
     $backend->on('/no', ajp_answer(403, [], 'no'));
     is(ask($httpd, GET => '/a/no')->{status}, 403, 'a plain 403');
     is($hint->(), $before, 'is the application\'s');
-    $backend->on('/no', ajp_answer(403, [], undef, reuse => 0));
-    is(ask($httpd, GET => '/a/no')->{status}, 403, 'one that closes the connection');
-    ok((wait_until { $hint->() > $before } 2), 'the log says what it may mean');
+    # Tomcat sends this in one piece or in two, with a length or without.
+    for my $head (ajp_send_headers(403, []), ajp_send_headers(403, ['Content-Length' => 0])) {
+        for my $pause (0, 0.05) {
+            $before = $hint->();
+            $backend->on('/no', [$head, $pause ? stall($pause) : (), ajp_end(0)]);
+            is(ask($httpd, GET => '/a/no')->{status}, 403, 'one that closes the connection');
+            ok((wait_until { $hint->() > $before } 2), 'the log says what it may mean');
+        }
+    }
 };
 
 subtest 'answers before the request is over' => sub {

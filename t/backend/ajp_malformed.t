@@ -242,6 +242,7 @@ subtest 'a body is asked for again and again' => sub {
     );
     for my $name (sort keys %ask) {
         my ($method, $body, $query, %how) = @{ $ask{$name} };
+        $backend->close_idle;
         $backend->clear;
         $backend->on('/ask', [ask_body(), $evil]);
         my $answer = ask($httpd, $method, '/one/ask' . ($query // ''), ['X-Id' => 'ask'], $body, %how);
@@ -259,6 +260,7 @@ subtest 'a body is asked for again and again' => sub {
     $backend->on('/once', [ask_body(1), ajp_answer(200, [@type], 'sound')]);
     is(tells(ask($httpd, POST => '/one/once', [], 'a body')), '200 complete sound', 'its end may be asked for');
     # Nothing is asked for: whatever comes of it, it comes soon, and once.
+    $backend->close_idle;
     $backend->on('/zero', [read_body, ajp_get_body(0), stall]);
     my $answer = ask($httpd, POST => '/one/zero', ['X-Id' => 'zero'], 'x' x 20_000);
     like($answer->{status}, qr/^50[24]$/, '0 bytes are asked for: no answer comes of it');
@@ -306,6 +308,56 @@ subtest 'packets that nobody asked for' => sub {
     $backend->on('ACCEPT', [$evil], []);
     my @answers = map { $get->('/one/next') } 1 .. 3;
     cmp_ok(scalar(grep { $_ ne 'its own answer' } @answers), '<=', 1, 'never one request behind') or diag "@answers";
+};
+
+# With Content-Length the client has its answer before END_RESPONSE is there.
+subtest 'END_RESPONSE comes late' => sub {
+    my $whole = ajp_send_headers(200, [@type, 'Content-Length' => 5]) . ajp_body_chunk('sound');
+    my %late = (
+        'never'              => [stall],
+        'a cut'              => [stall(0.1), cut],
+        'without reuse'      => [stall(0.1), ajp_end(0), stall],
+        'an answer after it' => [stall(0.1), ajp_end() . $evil],
+        'an answer then'     => [stall(0.1), ajp_end(), stall(0.05), $evil],
+        'headers instead'    => [stall(0.1), $evil],
+        'more of the body'   => [stall(0.1), ajp_body_chunk('EVIL'), ajp_end()],
+        'GET_BODY_CHUNK'     => [stall(0.1), ajp_get_body(), ajp_end()],
+        'half of it'         => [stall(0.1), substr(ajp_end(), 0, 5), stall],
+        'garbage'            => [stall(0.1), 'HTTP/1.1 200 OK', stall],
+    );
+    for my $name (sort keys %late) {
+        for my $case (['GET', 0], ['GET', 0.13], ['POST', 0.2]) {
+            my ($method, $pause) = @$case;
+            # What comes when the next request is out is an answer to that; and the
+            # first one waits for what does not come.
+            next if $name eq 'an answer then' && $pause < 0.2 || $name =~ /never|half/ && $pause;
+            $backend->close_idle;
+            $backend->clear;
+            $backend->on('/late', [$whole, @{ $late{$name} }]);
+            $backend->on('/next', ajp_answer(200, [@type], 'its own answer'));
+            my $client = Usher::Client->new(port => $httpd->port);
+            my $answer = $client->request(GET => '/one/late');
+            is($answer->{body}, 'sound', "$name: the answer");
+            wait_until { 0 } $pause if $pause;
+            for my $turn (1 .. 2) {
+                my $next = $client->request($method => '/one/next', ['X-Id' => 'next'], $method eq 'POST' ? 'body' : undef);
+                $next = ask($httpd, $method => '/one/next', ['X-Id' => 'next'], $method eq 'POST' ? 'body' : undef) if $next->{end} =~ /^(?:closed|reset)$/;
+                is($next->{body}, 'its own answer', "$method $pause s later: the next request gets its own answer");
+            }
+            is(scalar $backend->deliveries('next'), 2, 'each sent once');
+            my ($late) = $backend->requests('/late');
+            is(scalar(grep { $_->{conn} == $late->{conn} } $backend->deliveries('next')), 0, 'over another connection');
+        }
+    }
+    # And where it does come it may be used again.
+    $backend->close_idle;
+    $backend->clear;
+    $backend->on('/late', [$whole, stall(0.05), ajp_end()]);
+    $backend->on('/next', ajp_answer(200, [@type], 'its own answer'));
+    my $client = Usher::Client->new(port => $httpd->port);
+    $client->request(GET => '/one/late');
+    wait_until { 0 } 0.2;
+    is($client->request(GET => '/one/next')->{body}, 'its own answer', 'late, but sound');
 };
 
 subtest 'more than a CPONG' => sub {

@@ -25,6 +25,7 @@ plan skip_all => 'this httpd has no mod_http2' unless Usher::Env::load_modules('
 my @rows = faults_rows(clients => ['h2']);
 my @ports = faults_ports(6);
 my $backend = Usher::Backend->new;
+my $ajp = Usher::Backend->new(protocol => 'ajp');
 my $httpd = backend_httpd(<<"EOT" . faults_conf(\@ports), modules => ['http2']);
 Protocols h2c http/1.1
 H2MaxWorkers 60
@@ -35,6 +36,7 @@ UsherReplayBudget percent=100 least=1000
     UsherBackendTimeout first=20s between=20s
 </Location>
 ProxyPass /long/ @{[ $backend->url('/') ]}
+ProxyPass /ajp/ @{[ $ajp->url('/') ]}
 EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 
@@ -97,6 +99,20 @@ subtest 'large bodies' => sub {
     is($h2->answer($stream)->{body}, 'POST /up 3000000 ' . pattern_sha1(3_000_000) . "\n", 'up');
     my $down = $h2->answer($h2->start(GET => '/long/down'));
     ok($down->{complete} && $down->{body} eq pattern(0, 5_000_000), 'down');
+};
+
+subtest 'over AJP' => sub {
+    $ajp->on('/up', echo);
+    $ajp->on('/down', [ajp_send_headers(200, []), fill(5_000_000, as => 'ajp'), ajp_end()]);
+    $ajp->on('/cut', [ajp_send_headers(200, []), ajp_body_chunk('x' x 1000), ajp_body_chunk(''), stall(0.1), cut]);
+    my $h2 = Usher::H2->new(port => $httpd->port);
+    my $stream = $h2->start(POST => '/ajp/up', [], 1);
+    $h2->send_pattern($stream, 3_000_000);
+    is($h2->answer($stream)->{body}, 'POST /up 3000000 ' . pattern_sha1(3_000_000) . "\n", 'a body without a length');
+    my $down = $h2->answer($h2->start(GET => '/ajp/down'));
+    ok($down->{complete} && $down->{body} eq pattern(0, 5_000_000), 'down');
+    my $cut = $h2->answer($h2->start(GET => '/ajp/cut'));
+    is("$cut->{end} $cut->{body_len}", 'reset 1000', 'an answer that is cut resets its stream');
 };
 
 $httpd->log->tolerate(qr/USHER2\d\d\d/);

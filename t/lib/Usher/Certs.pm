@@ -38,6 +38,7 @@ my %certs = (
     unchained   => { cn => '127.0.0.1',         san => $here, issuer => 'middle' },
     client      => { cn => 'proxy.test',        use => 'clientAuth' },
     client2     => { cn => 'proxy2.test',       use => 'clientAuth' },
+    chainclient => { cn => 'chained.test',      use => 'clientAuth', issuer => 'middle', chain => 1 },
     otherclient => { cn => 'proxy.test',        use => 'clientAuth', issuer => 'otherca' },
 );
 

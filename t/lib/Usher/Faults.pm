@@ -99,9 +99,13 @@ sub _phases {
     return grep { !$seen{ $_->[0] }++ } map { $_->phases } @protocol{ grep { $_ } @_ ? @_ : qw(http ajp https) };
 }
 
-my %about = map { $_->[0] => $_->[3] } _phases();
+# What a phase is, to the members of a kit.
+sub about {
+    my ($phase, $kit) = @_;
 
-sub about  { return $about{ $_[0] } }
+    return (map { $_->[3] } grep { $_->[0] eq $phase } _phases(defined $kit ? $kit : ()), _phases())[0];
+}
+
 sub phases { return map { $_->[0] } _phases() }
 
 sub _where {

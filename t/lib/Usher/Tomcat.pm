@@ -30,6 +30,8 @@ sub missing {
 #   route  => the jvmRoute, default none
 #   port   => default a free one
 #   webapp => a folder with the application, default build/webapp
+#   AJP: packet_size => bytes; attributes => regular expression of request
+#   attributes to take; drain_valve => 1 for a LoadBalancerDrainingValve
 # Dies where Tomcat does not answer; its output is shown then.
 sub start {
     my ($class, %opt) = @_;
@@ -76,6 +78,7 @@ sub launch {
     if (!$pid) {
         $ENV{JVM_ROUTE} = $self->{route};
         $ENV{WEBAPP} = $self->{webapp} // '';
+        $ENV{ uc $_ } = $self->{$_} // '' for qw(packet_size attributes drain_valve);
         delete @ENV{qw(LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS)};
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $self->console;

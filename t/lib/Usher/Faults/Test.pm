@@ -75,7 +75,7 @@ sub faults_test {
     $httpd->finish('httpd lives, and logs nothing but what broke');
     _add_logged($httpd, @rows);
     diag(map { sprintf "%s %.2f\n", $_->{id}, $_->{got}{spent} } (sort { $b->{got}{spent} <=> $a->{got}{spent} } @rows)[0 .. 30]) if $ENV{USHER_SLOW};
-    _judge(@rows);
+    _judge($kit, @rows);
 
     # Cut answers are in the error log: backend, URL, how much of how much.
     my @cut = grep { $_->{phase} eq 'length' && $_->{kind} eq 'cut' } @rows;
@@ -130,14 +130,14 @@ sub _add_logged {
 }
 
 sub _judge {
-    my (@rows) = @_;
+    my ($kit, @rows) = @_;
     my $most = $ENV{USHER_FAULTS} ? $#rows : 14;
 
     for my $phase (Usher::Faults::phases()) {
         for my $kind (qw(sound cut rst stall garble)) {
             my @these = grep { $_->{phase} eq $phase && $_->{kind} eq $kind } @rows or next;
             my @wrong = grep { defined $_->{wrong} } map { { %$_, wrong => scalar Usher::Faults::wrong($_) } } @these;
-            ok(!@wrong, sprintf '%s, %s (%d rows)', Usher::Faults::about($phase), $kind, scalar @these);
+            ok(!@wrong, sprintf '%s, %s (%d rows)', Usher::Faults::about($phase, $kit), $kind, scalar @these);
             diag(map { "  $_->{id}: $_->{wrong}\n" } @wrong[0 .. ($#wrong < $most ? $#wrong : $most)]) if @wrong;
             diag('  and ', $#wrong - $most, ' more') if $#wrong > $most;
         }
