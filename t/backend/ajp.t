@@ -429,7 +429,12 @@ subtest 'answers' => sub {
 
 # What the page says of the headers that a directive asks for.
 subtest 'ProxyPreserveHost, ProxyAddHeaders, ProxyVia' => sub {
-    my $httpd = backend_httpd(<<"EOT");
+    my $httpd = backend_httpd(($six ? <<"EOT" : '') . <<"EOT");
+<Location /six/>
+    ProxyPass @{[ $six->url('/') ]}
+    ProxyPreserveHost Off
+</Location>
+EOT
 <Location /is/>
     ProxyPass $to/
 </Location>
@@ -471,6 +476,14 @@ EOT
     is($of->('/off/a', [Host => 'any.example'], 'Host'), "127.0.0.1:$port", 'ProxyPreserveHost Off: the container\'s name');
     is($of->('/add/a', [Host => 'any.example'], qw(Host X-Forwarded-For X-Forwarded-Host)), 'any.example 127.0.0.1 any.example', 'ProxyAddHeaders On');
     is($of->('/add/a', [Host => 'any.example', 'X-Forwarded-For' => '192.0.2.1'], qw(X-Forwarded-For)), '192.0.2.1, 127.0.0.1', 'beside what is there');
+    is($of->('/add/a', [Host => 'any.example', Connection => 'X-Forwarded-For, X-Forwarded-Host, close'], qw(X-Forwarded-For X-Forwarded-Host)),
+        '127.0.0.1 any.example', 'the client\'s Connection takes nothing of that away');
+    is($of->('/is/a', [Host => 'any.example', Connection => 'Host, close'], 'Host'), 'any.example', 'nor Host');
+    if ($six) {
+        play();
+        ask($httpd, GET => '/six/a', [Host => 'any.example']);
+        is(http_value((($six->requests)[0] // {})->{headers} // [], 'Host'), '[::1]:' . $six->port, 'ProxyPreserveHost Off, IPv6');
+    }
     like($of->('/a', [Host => 'via.example'], 'Via'), qr/^1\.1 \S+/, 'ProxyVia On');
     like($of->('/a', [Host => 'via.example', Via => '1.0 other'], 'Via'), qr/^1\.0 other, 1\.1 \S+/, 'beside what is there');
     is($of->('/a', [Host => 'block.example', Via => '1.0 other'], 'Via'), 'none', 'ProxyVia Block');

@@ -14,6 +14,7 @@ use Usher::Pattern;
 use Usher::Wait;
 
 my ($backend, $other, $kept, $pinged) = map { Usher::Backend->new(protocol => 'ajp') } 1 .. 4;
+my $deaf = Usher::Backend->new(protocol => 'ajp', rcvbuf => 4096);
 my $unix = Usher::Backend->new(protocol => 'ajp', unix => 1);
 my $clusters = grep { $_ eq 'usher_balancer' } Usher::Env::usher_modules();
 my $drain = sub {
@@ -36,6 +37,11 @@ UsherReplayBudget percent=100 least=1000
 ProxyPass /a/ @{[ $backend->url('/') ]}
 ProxyPass /big/ ajp://127.1:@{[ $backend->port ]}/ iobuffersize=65536
 ProxyPass /once/ ajp://localhost:@{[ $backend->port ]}/ disablereuse=on
+ProxyPass /deaf/ @{[ $deaf->url('/') ]}
+<Location /own/>
+    ProxyPass ajp://127.0.1:@{[ $kept->port ]}/
+    ProxyErrorOverride On
+</Location>
 ProxyPass /kept/ @{[ $kept->url('/') ]}
 ProxyPass /ping/ @{[ $pinged->url('/') ]} ping=300ms
 ProxyPass /unix/ "@{[ $unix->url('/') ]}"
@@ -55,7 +61,7 @@ EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
 $httpd->log->tolerate(qr/USHER2\d\d\d/);
 
-my @all = ($backend, $other, $kept, $pinged, $unix);
+my @all = ($backend, $other, $kept, $pinged, $unix, $deaf);
 my $ok = ajp_answer(200, ['Content-Type' => 'text/plain'], 'ok');
 
 sub reset_all {
@@ -365,6 +371,36 @@ subtest 'large bodies' => sub {
         my $answer = $client->answer(timeout => 30, discard => 1);
         ok($answer->{complete}, "down, $uri: to its end");
         is($answer->{sha1}, $sum, 'as it was sent');
+    }
+};
+
+# The end of a body does not always fit what the container's kernel takes.
+subtest 'a container that reads late' => sub {
+    my $http = Usher::Client->new(port => $httpd->port);
+    for my $length (1, 4000, 8186, 8187, 16_372, 65_536, 300_000, 1_000_001) {
+        for my $chunked (0, 1) {
+            reset_all();
+            $deaf->on('/up', [stall(0.05), echo]);
+            my $answer = $http->request(POST => '/deaf/up', [], pattern(0, $length), $chunked ? (chunked => 5000) : ());
+            is($answer->{body}, "POST /up $length " . pattern_sha1($length) . "\n", "$length bytes" . ($chunked ? ', chunked' : ''));
+            is(tells($http->request(GET => '/deaf/ok')), '200 complete ok', 'the next request over the same connection');
+        }
+    }
+};
+
+subtest 'an error page of httpd\'s own' => sub {
+    for my $case (['trickles' => [trickle(join('', map { ajp_body_chunk('x') } 1 .. 40), 8, 0.05), ajp_end()]], ['never ends' => [ajp_body_chunk('x'), stall]],
+        ['is short' => [ajp_body_chunk('x'), ajp_end()]]) {
+        my ($name, $rest) = @$case;
+        $kept->close_idle;
+        reset_all();
+        $kept->on('/error', [ajp_send_headers(500, []), @$rest]);
+        $client = undef;
+        my $answer = over_one(GET => '/own/error');
+        like(tells($answer), qr/^500 complete .*Internal Server Error/s, "instead of a page that $name");
+        cmp_ok($answer->{time}, '<', 0.6, 'soon');
+        is(tells(over_one(GET => '/own/ok')), '200 complete ok', 'the next request is served');
+        is(($kept->requests('/ok'))[0]{n}, $name =~ /short/ ? 2 : 1, $name =~ /short/ ? 'over the same connection' : 'over another connection') if $ENV{USHER_MPM} ne 'prefork';
     }
 };
 

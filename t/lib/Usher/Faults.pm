@@ -114,6 +114,9 @@ sub _where {
     return (map { $_->[1] } grep { $_->[0] eq $row->{phase} } protocol($row)->phases)[0];
 }
 
+# Whether the client has certainly got a part of the answer.
+sub has_begun { my ($row) = @_; return _where($row) eq 'begun' && $row->{phase} !~ /^(?:answered|atonce)$/ }
+
 # ---- the rows
 
 # rows(kit => 'http', clients => [...]): all that make sense; where there is no
@@ -233,7 +236,7 @@ sub expected {
         push @may_be, { status => 200, cut => 1, bytes => protocol($row)->can('payload')->($phase), a => 1, b => 0, state => $state, attempts => $try->($ended) };
         # All that was announced may be out: then it is whole.
         push @may_be, { %{ $may_be[0] }, cut => 0, state => qr/./, attempts => qr/./ } if $phase eq 'ended';
-        return @may_be if $phase !~ /^(?:answered|atonce)$/;
+        return @may_be if has_begun($row);
     }
 
     # It was sent. Too slow: not again.

@@ -41,12 +41,13 @@ sub faults_conf {
 }
 
 # Plays the rows; on a busy machine a sound answer may be too slow for these
-# times: once more.
+# times, or what came be broken before the client has got of it: once more.
 sub faults_play {
     my ($httpd, $rows, %opt) = @_;
 
     Usher::Faults::Player::play($httpd->port, $rows, %opt);
-    my @slow = grep { ($_->{got}{error} // '') =~ /504/ || ($_->{got}{status} // 0) eq '504' && $_->{kind} ne 'stall' } @$rows;
+    my @slow = grep { ($_->{got}{error} // '') =~ /504/ || ($_->{got}{status} // 0) eq '504' && $_->{kind} ne 'stall'
+        || ($_->{got}{status} // 0) eq '502' && Usher::Faults::has_begun($_) } @$rows;
     return if !@slow || @slow > 2 + @$rows / 20;
     $_->{id} .= '-again' for @slow;
     return Usher::Faults::Player::play($httpd->port, \@slow, %opt);
