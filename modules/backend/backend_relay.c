@@ -113,16 +113,25 @@ static backend_end_e relay_finish(backend_exchange_t *x, apr_bucket_brigade *bb)
 }
 
 /* All that the client gets is there, only the packet that ends it is not (AJP): the
- * client need not wait for that. */
+ * client need not wait for that. The last filters would hold an answer's end back until
+ * the next request is awaited. */
 static backend_end_e relay_whole(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
+    backend_end_e end;
+
     if (x->client_done) {
         return BACKEND_END_NONE;
     }
     x->drop_body = !x->body.eos;
     x->client_at = 0;
     x->progress_at = 0;
-    return relay_end_client(x, bb);
+    end = relay_end_client(x, bb);
+    if (end == BACKEND_END_NONE) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(relay_alloc(x)));
+        ap_pass_brigade(x->r->connection->output_filters, bb);
+        apr_brigade_cleanup(bb);
+    }
+    return end;
 }
 
 void backend_relay_carry(backend_exchange_t *x, const char *rest, apr_size_t len)
