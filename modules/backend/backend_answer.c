@@ -133,7 +133,7 @@ void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields)
 /* "200 OK". Tomcat says "200" for a reason over AJP. */
 static const char *answer_status_line(const backend_exchange_t *x)
 {
-    const char *known = ap_get_status_line(x->answer.status);
+    const char *known = x->scheme->ajp ? ap_get_status_line(x->answer.status) : NULL;
     apr_size_t len = x->answer.reason_len;
     char *line = apr_palloc(x->r->pool, len + 5);
 
@@ -144,7 +144,7 @@ static const char *answer_status_line(const backend_exchange_t *x)
     memcpy(line + 4, x->answer.reason, len);
     line[4 + len] = '\0';
     /* One that httpd does not know stays a number. */
-    return x->scheme->ajp && (!len || (len == 3 && !strncmp(line + 4, line, 3)))
+    return known && (!len || (len == 3 && !strncmp(line + 4, line, 3)))
            && !strncmp(known, line, 3) ? known : line;
 }
 
