@@ -154,6 +154,15 @@ static backend_end_e ajp_head(backend_exchange_t *x, apr_size_t len)
     return backend_receive_final(x);
 }
 
+/* What an administrator can do something about is told so. */
+static const char *ajp_why(const backend_exchange_t *x, const char *why)
+{
+    return why != usher_ajp_too_long ? why
+           : apr_psprintf(x->r->pool, "a packet of more than %" APR_SIZE_T_FMT " bytes: give its AJP "
+                          "connector that packetSize, or raise ProxyIOBufferSize or iobuffersize= "
+                          "here to the connector's", backend_ajp_packet_max(x));
+}
+
 /* Instead of its CPONG: as nothing of the request has gone, it can go on. */
 static backend_end_e ajp_malformed(backend_exchange_t *x, const char *why)
 {
@@ -221,7 +230,7 @@ static backend_end_e ajp_answer(backend_exchange_t *x)
     while (end == BACKEND_END_NONE && ajp_skip_nul(x)) {
         switch (usher_ajp_packet(x->in, x->in_len, backend_ajp_packet_max(x), &packet, &why)) {
         case USHER_PARSE_BAD:
-            return ajp_malformed(x, why);
+            return ajp_malformed(x, ajp_why(x, why));
         case USHER_PARSE_MORE:
             /* A part of what is known to be another packet is none of the answer. */
             x->first_at = x->in_len > TYPE_AT && x->in[TYPE_AT] != USHER_AJP_HEAD ? 0 : x->first_at;
@@ -366,7 +375,7 @@ static backend_end_e ajp_body(backend_exchange_t *x, char *buf, apr_size_t *len)
     }
     *len = out;
     if (state == USHER_PARSE_BAD) {
-        return backend_relay_malformed(x, why);
+        return backend_relay_malformed(x, ajp_why(x, why));
     }
     if (at < all) {
         /* A part of a packet; after the end, what will not be used. */

@@ -270,7 +270,7 @@ static int ajp_head_too_large(const backend_exchange_t *x, apr_size_t max)
     request_rec *r = x->r;
     int by_url = strlen(r->unparsed_uri) > max / 2;
 
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2025)
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, USHERLOGNO(2025)
                   "refused: %s of the request do not fit an AJP packet of %" APR_SIZE_T_FMT
                   " bytes. ProxyIOBufferSize or iobuffersize= makes it larger, up to 65536, "
                   "with the same packetSize at Tomcat's connector",

@@ -114,6 +114,10 @@ typedef struct usher_ajp_packet_t {
     unsigned int reuse : 1; /**< END: the connection may be used again; by no value but 1 */
 } usher_ajp_packet_t;
 
+/** Why a packet is bad that is longer than was agreed: what usher_ajp_packet() says
+ * then, for those who know what to do about it. */
+extern const char usher_ajp_too_long[];
+
 /**
  * Understand the next packet. A BODY is done before its data has come; of a
  * HEAD only the frame is understood, see usher_ajp_head(). Bad as soon as it can

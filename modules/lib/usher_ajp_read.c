@@ -16,6 +16,8 @@
 #define NULL_STRING 0xFFFF
 #define CODE_MIN 0xA000
 
+const char usher_ajp_too_long[] = "packet too long";
+
 static unsigned int int_at(const char *buf)
 {
     return (unsigned int)(unsigned char)buf[0] << 8 | (unsigned char)buf[1];
@@ -61,7 +63,7 @@ static const char *check_frame(const char *buf, apr_size_t len, apr_size_t max)
     }
     length = len < FRAME_LEN ? (unsigned int)(unsigned char)buf[2] << 8 : int_at(buf + 2);
     if (FRAME_LEN + (apr_size_t)length > max) {
-        return "packet too long";
+        return usher_ajp_too_long;
     }
     if (len < FRAME_LEN) {
         return NULL;
