@@ -11,7 +11,7 @@ APLOG_USE_MODULE(usher_backend);
  * first for a request whose second delivery would do harm. */
 #define RISKY_IDLE APR_USEC_PER_SEC
 #define LONG_IDLE  (10 * APR_USEC_PER_SEC)
-/* So many packets may follow each other that bring nothing. */
+/* So many packets may come at a stretch that bring nothing. */
 #define BARREN_MAX 1000
 /* Where a packet's type is: behind its frame. */
 #define TYPE_AT 4

@@ -151,6 +151,7 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
 {
     if (io == BACKEND_IO_AGAIN) {
         x->readable = 0;
+        x->barren = 0; /* those that come slowly do no harm */
         return BACKEND_END_NONE;
     }
     if (io == BACKEND_IO_EOF && x->ends == BACKEND_ENDS_CLOSE) {

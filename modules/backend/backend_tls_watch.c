@@ -189,6 +189,10 @@ static const char *watch_cert_why(const backend_tls_t *tls, apr_pool_t *p)
         name = apr_psprintf(p, "its certificate is %s, not for %s", watch_names(p, cert),
                             tls->name);
     }
+    if (!*time && !*name && X509_check_ip_asc(cert, tls->name, 0) == 1) {
+        return apr_psprintf(p, "its certificate has the address %s among its alternative names only, "
+                            "where mod_ssl does not look: use a host name in the URL", tls->name);
+    }
     if (!*time && !*name) {
         return "mod_ssl did not accept its certificate (LogLevel ssl:info tells more)";
     }

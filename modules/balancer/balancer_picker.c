@@ -174,7 +174,7 @@ static picker_verdict_e picker_judge(const proxy_balancer *b, usher_outcome_e ou
         *why = "its answer's status is in failonstatus";
         return usher_picker_lists_status(b, status) ? PICKER_SOFT : PICKER_GOOD;
     case USHER_OUTCOME_REFUSED:
-        *why = "it refused a connection";
+        *why = "no connection could be made to it";
         return PICKER_NO_LINK;
     case USHER_OUTCOME_UNREACHABLE:
         *why = "it did not answer a connect";

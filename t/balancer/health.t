@@ -67,7 +67,7 @@ subtest 'a member that refuses connections' => sub {
     ok $httpd->start, 'starts' or diag $httpd->console;
     like row($httpd, 4), qr/^(?:ab)+$/, 'both serve';
     $a->stop;
-    $httpd->log->expect(qr/USHER3008: balancer:\/\/app: \Q$A\E gets no requests for a while .* as it refused a connection; 0 of 1 other members rest/,
+    $httpd->log->expect(qr/USHER3008: balancer:\/\/app: \Q$A\E gets no requests for a while .* as no connection could be made to it; 0 of 1 other members rest/,
         qr/USHER3010: balancer:\/\/app: \Q$A\E answers again/);
     $httpd->log->tolerate(qr/usher_backend:/);
     is row($httpd, 20), 'b' x 20, 'no request is lost';
