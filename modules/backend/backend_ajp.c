@@ -11,7 +11,7 @@ APLOG_USE_MODULE(usher_backend);
  * first for a request whose second delivery would do harm. */
 #define RISKY_IDLE APR_USEC_PER_SEC
 #define LONG_IDLE  (10 * APR_USEC_PER_SEC)
-/* So many packets may come at a stretch that bring nothing. */
+/* So many packets may follow each other within a second that bring nothing. */
 #define BARREN_MAX 1000
 /* Where a packet's type is: behind its frame. */
 #define TYPE_AT 4
@@ -147,6 +147,7 @@ static backend_end_e ajp_head(backend_exchange_t *x, apr_size_t len)
     x->answer.content_length = head.content_length;
     x->answer.idle_max = -1;
     x->answer.len = len;
+    x->barren = 0;
     x->drop_body = head.status >= 400 && !x->body.eos; /* it hardly wants what has not come */
     if (x->drop_body) {
         x->client_at = 0;
@@ -174,6 +175,12 @@ static backend_end_e ajp_malformed(backend_exchange_t *x, const char *why)
 /* A packet that brings nothing to anybody: some are as good as none, but no more. */
 static const char *ajp_barren(backend_exchange_t *x)
 {
+    apr_time_t now = backend_now();
+
+    if (now - x->barren_since >= APR_USEC_PER_SEC) {
+        x->barren_since = now;
+        x->barren = 0;
+    }
     return ++x->barren > BARREN_MAX ? "too many packets without anything in them" : NULL;
 }
 
@@ -303,8 +310,12 @@ static backend_end_e ajp_late_packet(backend_exchange_t *x, const usher_ajp_pack
     switch (packet->type) {
     case USHER_AJP_BODY:
         x->packet_left = packet->data_len + 1;
-        x->barren = packet->data_len && !x->bodyless ? 0 : x->barren;
-        why = packet->data_len && !x->bodyless ? NULL : ajp_barren(x);
+        if (packet->data_len && !x->bodyless) {
+            x->barren = 0;
+        }
+        else {
+            why = ajp_barren(x);
+        }
         break;
     case USHER_AJP_END:
         return ajp_end(x, packet->reuse);

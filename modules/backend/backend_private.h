@@ -546,7 +546,8 @@ struct backend_exchange_t {
     unsigned int whole : 1;   /**< AJP: only that end is missing */
     unsigned int client_done : 1; /**< the client has its answer, and that it is over */
     unsigned int drop_body : 1; /**< what has not come of the client's body is of no use */
-    unsigned int barren;      /**< AJP: packets since one that brought something */
+    unsigned int barren;      /**< AJP: packets without anything in them since */
+    apr_time_t barren_since;  /**< this, boot clock */
     unsigned int dropping : 1; /**< httpd's own page shall take its place */
     apr_off_t drop_until;     /**< with that: no more than up to this bytes_in */
 

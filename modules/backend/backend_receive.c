@@ -63,7 +63,6 @@ static backend_end_e receive_more(backend_exchange_t *x)
     switch (backend_link_recv(x->link, x->in + x->in_len, x->in_size - x->in_len, &n, &error)) {
     case BACKEND_IO_AGAIN:
         x->readable = 0;
-        x->barren = 0;
         return x->sending == BACKEND_SEND_STOPPED && !x->in_len
                    ? backend_attempt_cut(x, "it closed the connection") : BACKEND_END_NONE;
     case BACKEND_IO_EOF:

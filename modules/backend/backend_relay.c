@@ -151,7 +151,6 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
 {
     if (io == BACKEND_IO_AGAIN) {
         x->readable = 0;
-        x->barren = 0; /* those that come slowly do no harm */
         return BACKEND_END_NONE;
     }
     if (io == BACKEND_IO_EOF && x->ends == BACKEND_ENDS_CLOSE) {
@@ -252,7 +251,7 @@ static backend_end_e relay_drop(backend_exchange_t *x, backend_end_e end)
 backend_end_e backend_relay_step(backend_exchange_t *x)
 {
     apr_bucket_brigade *bb = x->relay_bb;
-    backend_end_e end = relay_gather(x, bb);
+    backend_end_e end = relay_gather(x, bb), passed;
 
     if (x->dropping) {
         return relay_drop(x, end);
@@ -261,15 +260,12 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
     if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE) {
         end = relay_finish(x, bb);
     }
-    else if (end == BACKEND_END_NONE && x->whole) {
-        end = relay_whole(x, bb);
-    }
-    else if (x->client_done && end != BACKEND_END_NONE) {
-        end = BACKEND_END_ANSWERED; /* the link is of no use any more, that is all */
+    else if (x->whole) {
+        /* Whatever comes instead of its end, only the link is of no use any more. */
+        passed = relay_whole(x, bb);
+        end = passed == BACKEND_END_NONE && end != BACKEND_END_NONE ? BACKEND_END_ANSWERED : passed;
     }
     else if (!APR_BRIGADE_EMPTY(bb) || (!x->readable && (x->unflushed || !x->passed))) {
-        backend_end_e passed;
-
         /* What is there goes out before more is waited for. */
         if (!x->readable) {
             APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(relay_alloc(x)));
