@@ -104,7 +104,8 @@ static void mounts_print_one(const mounts_t *mounts, jk_rule_t *rule)
         if (!rule->told) {
             jk_remark(mounts->conf, mounts->workers->notes, &rule->at, "%s %s is left out: %s",
                       rule->pattern, rule->worker,
-                      worker && worker->unsupported ? worker->unsupported : "there is no such server");
+                      worker && worker->unsupported ? worker->unsupported : worker ? "there is no such server"
+                      : "there is no worker of this name");
         }
         rule->told = 1;
         return;
@@ -222,8 +223,8 @@ static void mounts_print_extensions(const mounts_t *mounts)
     }
 }
 
-/* Mounts of workers that are not there are errors; mod_jk found out at the
- * first request. */
+/* Mounts of workers that are not there are left out, see mounts_print_one():
+ * mod_jk starts with them, too, and files that come with it have some. */
 static void mounts_check(const mounts_t *mounts)
 {
     int i;
@@ -232,15 +233,10 @@ static void mounts_check(const mounts_t *mounts)
         jk_rule_t *rule = mounts_rule(mounts, i);
         const jk_worker_t *worker = jk_worker_get(mounts->workers, rule->worker);
 
-        if (rule->told || (rule->excludes && !strcmp(rule->worker, "*"))) {
+        if (!worker || rule->told || (rule->excludes && !strcmp(rule->worker, "*"))) {
             continue;
         }
-        if (!worker) {
-            ctl_error(mounts->workers->notes, &rule->at, "%s: there is no worker \"%.100s\" in worker.list",
-                      rule->pattern, rule->worker);
-            rule->told = 1;
-        }
-        else if (!jk_worker_listed(mounts->workers, worker)) {
+        if (!jk_worker_listed(mounts->workers, worker)) {
             ctl_note(mounts->workers->notes, &rule->at,
                      "%s: worker %s is not in worker.list, where mod_jk wants it to be",
                      rule->pattern, rule->worker);

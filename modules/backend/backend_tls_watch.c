@@ -105,6 +105,19 @@ void backend_tls_watch_done(backend_tls_watch_t *watch)
 
 /* Reasons */
 
+/* Of alerts that OpenSSL 3.0 has no words for, and one that calls for action. */
+static const char *watch_alert_text(int alert)
+{
+    switch (alert & 0xFF) {
+    case 116: /* RFC 8446, 6.2 */
+        return "certificate required; httpd's own is in SSLProxyMachineCertificateFile";
+    case 120:
+        return "no application protocol";
+    default:
+        return SSL_alert_desc_string_long(alert);
+    }
+}
+
 /* The names of one subjectAltName, or what there is of them. */
 static const char *watch_alt_names(apr_pool_t *p, const GENERAL_NAMES *names)
 {
@@ -230,7 +243,7 @@ static const char *watch_alert_why(const backend_tls_watch_t *watch, apr_pool_t 
     reason = watch->reason ? ERR_reason_error_string(watch->reason) : NULL;
     return apr_psprintf(p, "httpd ended the TLS handshake with it: %s (alert: %s)",
                         reason ? reason : "no reason is told",
-                        SSL_alert_desc_string_long(watch->alert_out));
+                        watch_alert_text(watch->alert_out));
 }
 
 const char *backend_tls_watch_why(const backend_tls_t *tls, apr_pool_t *p)
@@ -240,7 +253,7 @@ const char *backend_tls_watch_why(const backend_tls_t *tls, apr_pool_t *p)
     return tls->late ? "its TLS handshake was not done in time"
            : watch->alert_in
                ? apr_psprintf(p, "it refused the TLS handshake (alert: %s)",
-                              SSL_alert_desc_string_long(watch->alert_in))
+                              watch_alert_text(watch->alert_in))
            : tls->foreign ? "it does not speak TLS there (is it an http:// port?)"
            : watch->finished_in && watch->finished_out ? watch_cert_why(tls, p)
            : watch->alert_out && !tls->eof ? watch_alert_why(watch, p)
@@ -256,9 +269,9 @@ const char *backend_tls_strerror(const backend_link_t *link, int error, apr_pool
 
     return !tls ? strerror(error)
            : tls->watch.alert_in ? apr_psprintf(p, "it ended TLS with an alert: %s",
-                                                SSL_alert_desc_string_long(tls->watch.alert_in))
+                                                watch_alert_text(tls->watch.alert_in))
            : tls->eof && !tls->error ? "TLS was not ended in order, its close_notify is missing"
            : tls->watch.alert_out ? apr_psprintf(p, "TLS was disturbed: %s",
-                                                 SSL_alert_desc_string_long(tls->watch.alert_out))
+                                                 watch_alert_text(tls->watch.alert_out))
                                   : strerror(error);
 }

@@ -149,7 +149,6 @@ for my $case (@broken) {
 my $sound = ctl_file('sound', "${w}worker.a.port=8009\n");
 my @broken_conf = (
     ['a mount without a worker', "JkMount /x\n", qr/:1: a mount needs a path and a worker/],
-    ['a mount of nobody', "JkMount /x nobody\n", qr/:1: \/x: there is no worker "nobody"/],
     ['a mount without a slash', "JkMount x a\n", qr/:1: the pattern "x" does not begin/],
     ['a mount file that is not there', "ServerRoot /nowhere\nJkMountFile x.properties\n", qr/nowhere\/x\.properties: /],
     ['a mount file of somewhere', "JkMountFile x.properties\n", qr/--server-root/],
@@ -164,6 +163,14 @@ for my $case (@broken_conf) {
 
     is "$code $out", '1 ', "$name: refused";
     like $err, $says, "$name: and said what and where";
+}
+{
+    # As in the files that come with mod_jk.
+    my ($code, $out, $err) = usherctl('from-jk', $sound, ctl_file('conf', "JkMount /x nobody\nJkMount /y a\n"));
+    is $code, 0, 'a mount of nobody: no error';
+    like $err, qr/:1: \/x nobody is left out: there is no worker of this name/, 'but told';
+    unlike $out, qr/^[^#\n]*\/x/m, 'and not printed';
+    like $out, qr/^ProxyPass.* "?\/y/m, 'the others are';
 }
 is((usherctl('from-jk', @$_))[0], 1, "refused: @$_") for ['/nowhere/workers.properties'], ['/'], [$sound, '/nowhere/httpd.conf'], [$sound, '/'];
 
