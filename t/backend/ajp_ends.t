@@ -125,7 +125,7 @@ subtest 'floods' => sub {
     my $endless = fill(1 << 40, as => 'ajp');
     my %flood = (
         'flushes before the head'    => ['GET', [($flushes) x 1000], qr/^502 /],
-        'flushes after it'           => ['GET', [$head, ($flushes) x 1000], qr/^200 (?:reset|closed)/],
+        'flushes after it'           => ['GET', [$head, ($flushes) x 1000], qr/^(?:200 (?:reset|closed)|502) /],
         'a body for HEAD'            => ['HEAD', [$head, $endless], qr/^200 complete/],
         'flushes for HEAD'           => ['HEAD', [$head, ($flushes) x 1000], qr/^(?:200 complete|502) /],
         'a body for 204'             => ['GET', [ajp_send_headers(204, []), $endless], qr/^204 complete/],
