@@ -127,9 +127,9 @@ subtest 'floods' => sub {
         'flushes before the head'    => ['GET', [($flushes) x 1000], qr/^502 /],
         'flushes after it'           => ['GET', [$head, ($flushes) x 1000], qr/^(?:200 (?:reset|closed)|502) /],
         'a body for HEAD'            => ['HEAD', [$head, $endless], qr/^200 complete/],
-        'flushes for HEAD'           => ['HEAD', [$head, ($flushes) x 1000], qr/^(?:200 complete|502) /],
+        'flushes for HEAD'           => ['HEAD', [$head, ($flushes) x 1000], qr/^200 complete/],
         'a body for 204'             => ['GET', [ajp_send_headers(204, []), $endless], qr/^204 complete/],
-        'a body behind its length'   => ['GET', [ajp_send_headers(200, ['Content-Length' => 4]), ajp_body_chunk('body'), ($flushes) x 1000], qr/^(?:200 complete|502) /],
+        'a body behind its length'   => ['GET', [ajp_send_headers(200, ['Content-Length' => 4]), ajp_body_chunk('body'), ($flushes) x 1000], qr/^200 complete/],
         # Slowly: as many as may come, but for longer than the request may take.
         'slow ones before the head'  => ['GET', [trickle($flushes, length $flushes, 0), trickle(ajp_body_chunk('') x 100, 9 * 5, 0.2)], qr/^504 /, 1],
         'slow ones after it'         => ['GET', [$head, trickle(ajp_body_chunk('') x 100, 9 * 5, 0.2)], qr/^200 (?:reset|closed)/, 1],
