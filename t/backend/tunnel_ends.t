@@ -10,6 +10,7 @@ use Time::HiRes qw(time);
 use Usher::Backend;
 use Usher::BackendTest;
 use Usher::Client ();
+use Usher::TLSTest;
 use Usher::TunnelTest;
 use Usher::Wait;
 use Usher::WebSocket qw(CLOSE);
@@ -88,6 +89,38 @@ subtest 'broken' => sub {
     $client->reset;
     ok(is_closed($id), 'a client that goes while it is sent much');
     is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
+};
+
+# With TLS the client can tell an end from a break.
+subtest 'a client over TLS' => sub {
+    my $tls_port = free_port();
+    my %to = (plain => Usher::Backend->new, tls => tls_backend(versions => '1.3'), tls12 => tls_backend(versions => '1.2'));
+    my $server = tls_httpd(<<"EOT" . join('', map { "ProxyPass /$_/ " . $to{$_}->url('/') . " upgrade=ANY timeout=20\n" } sort keys %to) . "</VirtualHost>\n");
+Listen 127.0.0.1:$tls_port
+<VirtualHost 127.0.0.1:$tls_port>
+    SSLEngine On
+    SSLCertificateFile @{[ certs()->pair('good') ]}
+    SSLProxyEngine On
+    SSLProxyCheckPeerName off
+EOT
+    ok($server->start, 'httpd starts') or return diag $server->console;
+    $server->log->tolerate(qr/USHER2\d\d\d/);
+    for my $name (sort keys %to) {
+        my %ends = (rst => ['SD', rst], $name eq 'plain' ? (fin => ['--', cut]) : ('close_notify' => ['--', notify, cut], 'no close_notify' => ['SD', cut]));
+        for my $how (sort keys %ends) {
+            my ($state, @end) = @{ $ends{$how} };
+            $to{$name}->on('/end', [switch_to, 'x' x 1000, @end]);
+            my $id = "tls-$name-$how" =~ s/\W/-/gr;
+            my $client = Usher::Client->new(port => $tls_port, tls => {});
+            $client->send(http_request(GET => "/$name/end", ['X-Id' => $id, 'Connection' => 'Upgrade', 'Upgrade' => 'raw/1']));
+            is($client->answer->{status}, 101, "$name, $how: 101");
+            my ($bytes) = $client->read_all(4);
+            is(length $bytes, 1000, 'all that was said');
+            is($client->wire->{notified} ? 'an end' : 'a break', $state eq '--' ? 'an end' : 'a break', 'and how it ended');
+            is(logged($server, $id)->{state}, $state, "state $state");
+        }
+    }
+    $server->finish('log');
 };
 
 # The time that httpd's children have computed, in seconds.
