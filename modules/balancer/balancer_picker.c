@@ -104,13 +104,36 @@ static void picker_log_none(const balancer_request_t *request, request_rec *r)
                   request->session.route ? request->session.route : "");
 }
 
+static int picker_is_ajp(const balancer_request_t *request, int i)
+{
+    return !ap_cstr_casecmp(request->members->list[i].worker->s->scheme, "ajp");
+}
+
+/* AJP cannot carry WebSockets: where other members are, only they may have one. */
+static void picker_spare_ajp(balancer_request_t *request, request_rec *r)
+{
+    const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
+    int i, others = 0;
+
+    if (!upgrade || ap_cstr_casecmp(upgrade, "websocket") != 0) {
+        return;
+    }
+    for (i = 0; i < request->members->count; ++i) {
+        others |= !picker_is_ajp(request, i);
+    }
+    for (i = 0; others && i < request->members->count; ++i) {
+        request->tried[i] = picker_is_ajp(request, i) != 0;
+    }
+}
+
 /* The first one of a request */
-static void picker_count(balancer_request_t *request)
+static void picker_begin(balancer_request_t *request, request_rec *r)
 {
     if (!request->counted) {
         request->counted = 1;
         usher_budget_request(&request->cluster->rec->budget, balancer_now());
         atomic_fetch_add(&request->cluster->rec->requests, 1);
+        picker_spare_ajp(request, r);
     }
 }
 
@@ -123,7 +146,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     balancer_choice_t choice;
     int i, rc, claimed = -1;
 
-    picker_count(request);
+    picker_begin(request, r);
     i = picker_choose(request, r, &claimed);
     if (i < 0) {
         picker_log_none(request, r);

@@ -24,6 +24,8 @@ use Usher::Wire ();
 my $large = 20 * 1024 * 1024;
 # Small buffers, so that they are full before $large bytes have gone.
 my $backend = Usher::Backend->new(rcvbuf => 65536, sndbuf => 65536);
+# What no WebSocket shall come to
+my $ajp = Usher::Backend->new(protocol => 'ajp');
 my $url = $backend->url('/');
 my $ws_url = $url =~ s/^http/ws/r;
 my $tls_port = free_port();
@@ -53,6 +55,12 @@ ProxyPass /stock/ balancer://stock/stock/
     ProxySet lbmethod=usher
 </Proxy>
 ProxyPass /cluster/ balancer://cluster/cluster/
+<Proxy balancer://mixed>
+    BalancerMember @{[ $ajp->url ]} route=ajp
+    BalancerMember @{[ $ws_url =~ s{/$}{}r ]} timeout=20 route=ws
+    ProxySet lbmethod=usher stickysession=JSESSIONID
+</Proxy>
+ProxyPass /mixed/ balancer://mixed/mixed/
 $tls_conf
 EOT
 tunnels($httpd, $backend);
@@ -126,6 +134,16 @@ subtest 'WebSocket' => sub {
     }
 };
 
+subtest 'a cluster with members that cannot' => sub {
+    on($_, [@echo]) for '/chat', '/chat;JSESSIONID=1.ajp';
+    for my $n (1 .. 4) {
+        my $ws = ws($n == 4 ? '/mixed/chat;JSESSIONID=1.ajp' : '/mixed/chat', new_id());
+        is($ws->{refused}, undef, $n == 4 ? 'of a session there' : "handshake $n");
+        $ws->close(1000, 'done') if !$ws->{refused};
+    }
+    is(scalar $ajp->connections, 0, 'AJP got none of them');
+};
+
 subtest 'over TLS' => sub {
     plan skip_all => 'this httpd has no mod_ssl, or there is no openssl command' if !$has_tls;
     my $id = new_id();
@@ -143,7 +161,7 @@ subtest 'over TLS' => sub {
 };
 
 subtest 'over HTTP/2' => sub {
-    plan skip_all => 'no mod_http2 with this MPM' if !$has_h2;
+    plan skip_all => 'this httpd has no mod_http2' if !$has_h2;
     my $h2 = Usher::H2->new(port => $httpd->port);
     plan skip_all => 'this mod_http2 has no extended CONNECT' if !$h2->offers_connect;
     for my $place (qw(ws http cluster)) {
@@ -196,7 +214,7 @@ subtest 'over HTTP/2' => sub {
     on('/refuse', http_answer(403, [], 'no'));
     $other = Usher::WebSocket->open_h2(Usher::H2->new(port => $httpd->port), '/ws/refuse', ['x-id' => new_id()]);
     like($other->{refused}, qr/^status (403|0)$/, 'refused by the backend');
-};
+} if $ENV{USHER_MPM} ne 'prefork'; # mod_http2 does not work there
 
 subtest 'to a backend over TLS' => sub {
     plan skip_all => 'this httpd has no mod_ssl, or there is no openssl command' if !$has_tls;
