@@ -105,7 +105,7 @@ subtest 'answers that are whole' => sub {
 };
 
 # Tomcat tells the length of what was written, and swallows it.
-subtest '205' => sub {
+subtest 'status 205' => sub {
     reset_all();
     for my $length (undef, 0, 6) {
         $backend->on('/205', [ajp_send_headers(205, [defined $length ? ('Content-Length' => $length) : ()]), ajp_end()]);
