@@ -42,7 +42,7 @@ backend_end_e backend_receive_final(backend_exchange_t *x)
     backend_receive_used(x, x->answer.len);
     x->in_fresh = x->in_len > 0;
     /* Before the answer's head is passed on, and not for one that nobody gets. */
-    if (x->drop_body && end == BACKEND_END_NONE) {
+    if (x->drop_body && (end == BACKEND_END_NONE || end == BACKEND_END_OVERRIDE)) {
         backend_exchange_drop_body(x);
     }
     if (x->picker->answered && end != BACKEND_END_MALFORMED) {

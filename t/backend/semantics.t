@@ -313,6 +313,22 @@ subtest 'early answers' => sub {
     }
 };
 
+# A client that pauses hears of it all the same, also where httpd has a page of its own.
+# (409: httpd ends the connection after a 413 by itself.)
+subtest 'early answers to a client that pauses' => sub {
+    for my $base (qw(plain override)) {
+        $backend->clear;
+        $backend->on('/up', [read_body(16_384), http_answer(409, [Connection => 'close'], 'an early answer'), stall(3)]);
+        my $client = Usher::Client->new(port => $httpd->port);
+        $client->send(http_request(POST => "/$base/up", ['X-Id' => "pauses-$base", 'Content-Length' => 100_000]) . 'b' x 20_000);
+        my $start = time;
+        my $answer = $client->answer(timeout => 5);
+        is($answer->{status}, 409, "$base: the answer");
+        like($answer->{body}, $base eq 'plain' ? qr/^an early answer$/ : qr/Conflict/, 'its page');
+        cmp_ok(time - $start, '<', 1, 'at once');
+    }
+};
+
 subtest 'events are passed on at once' => sub {
     $backend->clear;
     my $head = http_answer(200, ['Content-Type' => 'text/event-stream', 'Transfer-Encoding' => 'chunked']);
