@@ -383,7 +383,11 @@ static int exchange_prepare(backend_exchange_t *x)
 
     x->scheme = backend_scheme_of(x->member.url);
     if (!x->scheme) {
-        return HTTP_BAD_GATEWAY; /* pickers hand out none of these */
+        /* Pickers hand out none of these. */
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2026)
+                      "%s: no http, https, ws, wss or ajp server; the client got 502. Give it "
+                      "another URL, or its balancer another lbmethod", x->member.url);
+        return HTTP_BAD_GATEWAY;
     }
     x->protocol = x->scheme->ajp ? &backend_ajp : &backend_http;
     x->upgrade = upgrade && !x->force_1_0 && !x->scheme->ajp

@@ -31,7 +31,9 @@ int backend_handler_fixups(request_rec *r)
 
     if (r->proxyreq && conf->sec_proxy->nelts && r->filename
         && !strncmp(r->filename, "proxy:", 6)) {
-        handler_record(r)->mapped = r->filename + 6;
+        /* A copy: what makes it canonical writes into it (some releases of httpd, and unix
+         * sockets), and half a URL would fit the wrong sections. */
+        handler_record(r)->mapped = apr_pstrdup(r->pool, r->filename + 6);
     }
     return DECLINED;
 }

@@ -26,6 +26,7 @@
  * backend_link.c      a connection to a backend
  * backend_connect_proxy.c  through a proxy's CONNECT (ProxyRemote, TLS)
  * backend_tls.c       TLS on it, by mod_ssl
+ * backend_tls_conf.c  whether mod_ssl is there where backends want TLS
  * backend_tls_watch.c what happens there: alerts, why a handshake failed
  * backend_section.c   which <Proxy> sections hold for a request
  * backend_target.c    a backend server in this child: addresses, idle links
@@ -655,7 +656,7 @@ backend_end_e backend_connect(backend_exchange_t *x);
 /** How long a connect to one address may take. */
 apr_interval_time_t backend_connect_max(const backend_exchange_t *x);
 
-/* backend_tls.c, backend_tls_watch.c: TLS on a link */
+/* backend_tls.c, backend_tls_conf.c, backend_tls_watch.c: TLS on a link */
 
 /** mod_ssl's hook, and the filters below it. */
 void backend_tls_register(void);
