@@ -236,6 +236,7 @@ struct backend_link_t {
     int fd;
     backend_target_t *target;
     backend_tls_t *tls;        /**< NULL: none, or not begun */
+    int waits;                 /**< backend_link_await() can */
     backend_address_t address; /**< where it goes; len 0 for a unix socket */
     apr_port_t local_port;     /**< 0 for a unix socket */
     apr_time_t idle_since;     /**< boot clock */
@@ -295,6 +296,14 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
 /** Receive, as much as is there. */
 backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
                                apr_size_t *len, int *error);
+
+/** How long backend_link_await() waits at most, microseconds. */
+#define BACKEND_AWAIT 50000
+
+/** Receive what is there, or wait a moment for it: BACKEND_AWAIT, where the link can. One
+ * call to the system instead of two. AGAIN: nothing came. */
+backend_io_e backend_link_await(backend_link_t *link, char *buf, apr_size_t size,
+                                apr_size_t *len, int *error);
 
 /** Whether decrypted bytes may wait that the descriptor tells nothing of. */
 int backend_tls_has_more(const backend_tls_t *tls);
@@ -515,17 +524,14 @@ struct backend_exchange_t {
                                * (ProxyPreserveHost): not the backend's fault */
     unsigned int link_close : 1; /**< not to be kept afterwards */
     unsigned int head_close : 1; /**< the head says so already */
-    backend_address_t addresses[BACKEND_ADDRESSES_MAX];
     backend_send_e sending;
     backend_recv_e receiving;
-    struct iovec out[BACKEND_PIECES_MAX + 2]; /**< what is being sent */
-    int out_len;
+    int out_len;              /**< pieces in out[] */
     int out_at;
     char *head;               /**< of the request */
     apr_size_t head_len;
     apr_off_t body_at;        /**< body bytes put into out[] */
     int out_buckets;          /**< of these, from bb: released once sent */
-    char frame[24];           /**< what frames the piece of body in out[] */
     char *file_buf;
     unsigned int expects_100 : 1; /**< Expect: 100-continue was sent */
     unsigned int body_ended : 1;  /**< the end of the body was put into out[] */
@@ -538,6 +544,8 @@ struct backend_exchange_t {
     apr_size_t in_size;
     unsigned int in_fresh : 1; /**< it came with the head, and is not looked at yet */
     usher_http1_head_t answer;
+    const char *connection;   /**< what its Connection names; NULL: nothing unusual */
+    const char *upgrade_to;   /**< its Upgrade; NULL: none */
     int interims;
     backend_ends_e ends;
     usher_http1_chunks_t chunks;
@@ -563,6 +571,8 @@ struct backend_exchange_t {
     unsigned int client_pipelined : 1; /**< there is more from it; wait for its end only */
     int client_fd;            /**< -1: none to be polled (HTTP/2) */
     unsigned int readable : 1; /**< the link has something, as far as is known */
+    unsigned int awaits : 1;  /**< or will have it in a moment: the next receive waits for it */
+    unsigned int awaited : 1; /**< in vain: poll() from now on */
 
     /* Time: boot clock */
     apr_time_t arrived_at;
@@ -575,13 +585,18 @@ struct backend_exchange_t {
     apr_time_t total_deadline; /**< 0: none */
 
     /* For the log */
-    backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
     int traces_len;
     apr_off_t bytes_out;
     apr_off_t bytes_in;
     backend_state_t state;
     const char *why;          /**< of the attempt's end, a phrase */
     int status;               /**< what the handler returned; 0: not yet */
+
+    /* Not zeroed at the beginning: from out[] on. */
+    struct iovec out[BACKEND_PIECES_MAX + 2]; /**< what is being sent */
+    char frame[24];           /**< what frames the piece of body in out[] */
+    backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
+    backend_address_t addresses[BACKEND_ADDRESSES_MAX];
 };
 
 /** Boot clock, microseconds. */
@@ -738,6 +753,9 @@ backend_end_e backend_connect_proxy(backend_exchange_t *x, apr_time_t until, int
  * @return OK, or an HTTP status: the client's or the configuration's fault */
 int backend_head_make(backend_exchange_t *x);
 
+/** Look whether modules have hooks on mod_proxy's building of a head: per child. */
+void backend_http_head_child_init(void);
+
 /** Remove the fields that a Connection field names (RFC 9110, 7.6.1).
  * @param tokens  its value
  * @param kept    but not this one */
@@ -843,8 +861,11 @@ backend_end_e backend_answer_final(backend_exchange_t *x);
 /** An interim (1xx) answer. */
 backend_end_e backend_answer_interim(backend_exchange_t *x);
 
-/** Add httpd to the Via of a request or an answer, as ProxyVia says. */
-void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields);
+/** What ProxyVia adds to the Via of a request or an answer; NULL: nothing. */
+const char *backend_answer_via(const backend_exchange_t *x);
+
+/** ":8080", or "" for the default port: the one that the client uses. */
+const char *backend_answer_port(request_rec *r);
 
 /** The client shall send its body now, if it waits to be asked. */
 void backend_answer_ask_body(backend_exchange_t *x);

@@ -25,7 +25,7 @@ const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len)
 
 const backend_scheme_t *backend_scheme_of(const char *url)
 {
-    const char *end = strstr(url, "://");
+    apr_size_t len = strcspn(url, ":");
 
-    return end ? backend_scheme_named(url, (apr_size_t)(end - url)) : NULL;
+    return strncmp(url + len, "://", 3) ? NULL : backend_scheme_named(url, len);
 }

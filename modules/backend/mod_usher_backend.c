@@ -46,6 +46,7 @@ static void backend_child_init(apr_pool_t *pchild, server_rec *s)
     backend_target_child_init(pchild, s);
     backend_keeper_child_init(pchild, s);
     backend_stop_child_init(pchild);
+    backend_http_head_child_init();
 }
 
 static void backend_register_hooks(apr_pool_t *p)

@@ -7,6 +7,9 @@
 
 #include <apr.h>
 
+/** How many bytes of a token (RFC 9110, 5.6.2) a text begins with. */
+apr_size_t usher_text_token(const char *text, apr_size_t len);
+
 /** Whether a text is a token (RFC 9110, 5.6.2): one tchar or more. */
 int usher_text_is_token(const char *text, apr_size_t len);
 
