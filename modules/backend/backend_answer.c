@@ -19,44 +19,39 @@ typedef enum {
     ANSWER_COOKIE      /* ProxyPassReverseCookie* */
 } answer_field_e;
 
-static int answer_is(const char *name, const char *known)
-{
-    return ap_cstr_casecmp(name, known) == 0;
-}
-
 /* By its length, as most are none of these. */
 static answer_field_e answer_field(const char *name)
 {
     switch (strlen(name)) {
     case 2:
-        return answer_is(name, "TE") ? ANSWER_HOP : ANSWER_PLAIN;
+        return backend_name_is(name, "TE") ? ANSWER_HOP : ANSWER_PLAIN;
     case 3:
-        return answer_is(name, "URI") ? ANSWER_URL : ANSWER_PLAIN;
+        return backend_name_is(name, "URI") ? ANSWER_URL : ANSWER_PLAIN;
     case 4:
-        return answer_is(name, "Date") ? ANSWER_DATE : ANSWER_PLAIN;
+        return backend_name_is(name, "Date") ? ANSWER_DATE : ANSWER_PLAIN;
     case 7:
-        return answer_is(name, "Expires") ? ANSWER_DATE
-               : answer_is(name, "Upgrade") ? ANSWER_UPGRADE
-               : answer_is(name, "Trailer") ? ANSWER_HOP : ANSWER_PLAIN;
+        return backend_name_is(name, "Expires") ? ANSWER_DATE
+               : backend_name_is(name, "Upgrade") ? ANSWER_UPGRADE
+               : backend_name_is(name, "Trailer") ? ANSWER_HOP : ANSWER_PLAIN;
     case 8:
-        return answer_is(name, "Location") ? ANSWER_URL : ANSWER_PLAIN;
+        return backend_name_is(name, "Location") ? ANSWER_URL : ANSWER_PLAIN;
     case 10:
-        return answer_is(name, "Connection") ? ANSWER_CONNECTION
-               : answer_is(name, "Set-Cookie") ? ANSWER_COOKIE
-               : answer_is(name, "Keep-Alive") ? ANSWER_HOP : ANSWER_PLAIN;
+        return backend_name_is(name, "Connection") ? ANSWER_CONNECTION
+               : backend_name_is(name, "Set-Cookie") ? ANSWER_COOKIE
+               : backend_name_is(name, "Keep-Alive") ? ANSWER_HOP : ANSWER_PLAIN;
     case 11:
-        return answer_is(name, "Destination") ? ANSWER_URL : ANSWER_PLAIN;
+        return backend_name_is(name, "Destination") ? ANSWER_URL : ANSWER_PLAIN;
     case 13:
-        return answer_is(name, "Last-Modified") ? ANSWER_DATE : ANSWER_PLAIN;
+        return backend_name_is(name, "Last-Modified") ? ANSWER_DATE : ANSWER_PLAIN;
     case 14:
-        return answer_is(name, "Content-Length") ? ANSWER_LENGTH : ANSWER_PLAIN;
+        return backend_name_is(name, "Content-Length") ? ANSWER_LENGTH : ANSWER_PLAIN;
     case 16:
-        return answer_is(name, "Content-Location") ? ANSWER_URL
-               : answer_is(name, "Proxy-Connection") ? ANSWER_HOP : ANSWER_PLAIN;
+        return backend_name_is(name, "Content-Location") ? ANSWER_URL
+               : backend_name_is(name, "Proxy-Connection") ? ANSWER_HOP : ANSWER_PLAIN;
     case 17:
-        return answer_is(name, "Transfer-Encoding") ? ANSWER_HOP : ANSWER_PLAIN;
+        return backend_name_is(name, "Transfer-Encoding") ? ANSWER_HOP : ANSWER_PLAIN;
     case 18:
-        return answer_is(name, "Proxy-Authenticate") ? ANSWER_HOP : ANSWER_PLAIN;
+        return backend_name_is(name, "Proxy-Authenticate") ? ANSWER_HOP : ANSWER_PLAIN;
     default:
         return ANSWER_PLAIN;
     }
@@ -92,8 +87,8 @@ static const char *answer_value(backend_exchange_t *x, const char *name, const c
     case ANSWER_HOP:
         return NULL;
     case ANSWER_CONNECTION:
-        if (!answer_is(value, "keep-alive") && !answer_is(value, "close")
-            && !answer_is(value, "upgrade")) {
+        if (!backend_name_is(value, "keep-alive") && !backend_name_is(value, "close")
+            && !backend_name_is(value, "upgrade")) {
             x->connection = x->connection
                                 ? apr_pstrcat(r->pool, x->connection, ", ", value, NULL) : value;
         }

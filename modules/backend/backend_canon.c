@@ -28,7 +28,7 @@ static int canon_is_host_char(char c)
 /* Whether the URL is its own canonical form, as nearly all are. */
 static int canon_is_plain(const backend_scheme_t *scheme, const char *url)
 {
-    apr_size_t len = strlen(scheme->name), digits;
+    apr_size_t len = scheme->name_len, digits;
     const char *host = url + len + 3, *at = host;
     apr_uint64_t port;
 
@@ -93,7 +93,7 @@ static int canon_make(request_rec *r, const backend_scheme_t *scheme, char *url)
 {
     const char *error, *path, *query, *port_text = "";
     apr_port_t port = scheme->port;
-    char *host, *rest = url + strlen(scheme->name) + 1;
+    char *host, *rest = url + scheme->name_len + 1;
 
     error = ap_proxy_canon_netloc(r->pool, &rest, NULL, NULL, &host, &port);
     if (error) {

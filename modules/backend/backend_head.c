@@ -53,7 +53,7 @@ static int head_target(backend_exchange_t *x)
 static int head_uri_is_plain(backend_exchange_t *x)
 {
     apr_pool_t *p = x->r->pool;
-    const char *host = x->member.url + strlen(x->scheme->name) + 3;
+    const char *host = x->member.url + x->scheme->name_len + 3;
     const char *path = host + strcspn(host, "/?#@["), *query = ap_strchr_c(path, '?');
     char *name, *port;
     apr_uint64_t number = x->scheme->port;

@@ -83,48 +83,43 @@ typedef struct {
     const apr_array_header_t *named;  /* by Connection; NULL: nothing */
 } head_plan_t;
 
-static int head_is(const char *name, const char *known)
-{
-    return ap_cstr_casecmp(name, known) == 0;
-}
-
 /* By its length, as most are none of these. */
 static head_field_e head_field(const char *name, apr_size_t len)
 {
     switch (len) {
     case 2:
-        return head_is(name, "TE") ? FIELD_DROPPED : FIELD_PLAIN;
+        return backend_name_is(name, "TE") ? FIELD_DROPPED : FIELD_PLAIN;
     case 3:
-        return head_is(name, "Via") ? FIELD_VIA : FIELD_PLAIN;
+        return backend_name_is(name, "Via") ? FIELD_VIA : FIELD_PLAIN;
     case 4:
-        return head_is(name, "Host") ? FIELD_DROPPED : FIELD_PLAIN; /* it goes first */
+        return backend_name_is(name, "Host") ? FIELD_DROPPED : FIELD_PLAIN; /* it goes first */
     case 6:
-        return head_is(name, "Expect") ? FIELD_EXPECT : FIELD_PLAIN;
+        return backend_name_is(name, "Expect") ? FIELD_EXPECT : FIELD_PLAIN;
     case 7:
-        return head_is(name, "Upgrade") || head_is(name, "Trailer") ? FIELD_DROPPED : FIELD_PLAIN;
+        return backend_name_is(name, "Upgrade") || backend_name_is(name, "Trailer") ? FIELD_DROPPED : FIELD_PLAIN;
     case 8:
-        return head_is(name, "If-Match") || head_is(name, "If-Range") ? FIELD_CONDITION
+        return backend_name_is(name, "If-Match") || backend_name_is(name, "If-Range") ? FIELD_CONDITION
                                                                       : FIELD_PLAIN;
     case 10:
-        return head_is(name, "Connection") || head_is(name, "Keep-Alive") ? FIELD_DROPPED
+        return backend_name_is(name, "Connection") || backend_name_is(name, "Keep-Alive") ? FIELD_DROPPED
                                                                           : FIELD_PLAIN;
     case 13:
-        return head_is(name, "If-None-Match") ? FIELD_CONDITION : FIELD_PLAIN;
+        return backend_name_is(name, "If-None-Match") ? FIELD_CONDITION : FIELD_PLAIN;
     case 14:
-        return head_is(name, "Content-Length") ? FIELD_DROPPED : FIELD_PLAIN;
+        return backend_name_is(name, "Content-Length") ? FIELD_DROPPED : FIELD_PLAIN;
     case 15:
-        return head_is(name, "X-Forwarded-For") ? FIELD_FORWARDED_FOR : FIELD_PLAIN;
+        return backend_name_is(name, "X-Forwarded-For") ? FIELD_FORWARDED_FOR : FIELD_PLAIN;
     case 16:
-        return head_is(name, "X-Forwarded-Host") ? FIELD_FORWARDED_HOST
-               : head_is(name, "Proxy-Connection") ? FIELD_DROPPED : FIELD_PLAIN;
+        return backend_name_is(name, "X-Forwarded-Host") ? FIELD_FORWARDED_HOST
+               : backend_name_is(name, "Proxy-Connection") ? FIELD_DROPPED : FIELD_PLAIN;
     case 17:
-        return head_is(name, "Transfer-Encoding") ? FIELD_DROPPED
-               : head_is(name, "If-Modified-Since") ? FIELD_CONDITION : FIELD_PLAIN;
+        return backend_name_is(name, "Transfer-Encoding") ? FIELD_DROPPED
+               : backend_name_is(name, "If-Modified-Since") ? FIELD_CONDITION : FIELD_PLAIN;
     case 18:
-        return head_is(name, "X-Forwarded-Server") ? FIELD_FORWARDED_SERVER : FIELD_PLAIN;
+        return backend_name_is(name, "X-Forwarded-Server") ? FIELD_FORWARDED_SERVER : FIELD_PLAIN;
     case 19:
-        return head_is(name, "Proxy-Authorization") ? FIELD_AUTHORIZATION
-               : head_is(name, "If-Unmodified-Since") ? FIELD_CONDITION : FIELD_PLAIN;
+        return backend_name_is(name, "Proxy-Authorization") ? FIELD_AUTHORIZATION
+               : backend_name_is(name, "If-Unmodified-Since") ? FIELD_CONDITION : FIELD_PLAIN;
     default:
         return FIELD_PLAIN;
     }
@@ -136,8 +131,8 @@ static const apr_array_header_t *head_named(request_rec *r)
     const char *tokens = apr_table_get(r->headers_in, "Connection");
     apr_array_header_t *named;
 
-    if (!tokens || head_is(tokens, "keep-alive") || head_is(tokens, "close")
-        || head_is(tokens, "upgrade")) {
+    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "close")
+        || backend_name_is(tokens, "upgrade")) {
         return NULL; /* the usual ones name nothing that is not dropped anyway */
     }
     tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
@@ -158,7 +153,7 @@ static int head_is_named(const apr_array_header_t *named, const char *name)
     int i;
 
     for (i = 0; i < named->nelts; ++i) {
-        if (head_is(name, APR_ARRAY_IDX(named, i, const char *))) {
+        if (backend_name_is(name, APR_ARRAY_IDX(named, i, const char *))) {
             return 1;
         }
     }
@@ -170,7 +165,7 @@ static const char *head_expect(request_rec *r)
 {
     const char *said = apr_table_get(r->headers_in, "Expect");
 
-    return said && (head_is(said, "100-Continue") || ap_find_token(r->pool, said, "100-Continue"))
+    return said && (backend_name_is(said, "100-Continue") || ap_find_token(r->pool, said, "100-Continue"))
                ? NULL : "100-Continue";
 }
 

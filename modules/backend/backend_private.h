@@ -43,6 +43,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -111,6 +112,7 @@ int backend_conf_is_on(request_rec *r);
 /** What a URL's scheme means. */
 typedef struct backend_scheme_t {
     const char *name;
+    apr_size_t name_len;
     apr_port_t port;           /**< where the URL has none */
     const char *upgrade;       /**< the protocol that is always switched to when a
                                 * client asks for it; NULL: as upgrade= says */
@@ -393,6 +395,7 @@ typedef struct backend_body_t {
     backend_framing_e framing;
     apr_off_t length;         /**< with BACKEND_BODY_LENGTH: the bytes announced */
     apr_off_t read;           /**< bytes that the client has sent so far */
+    unsigned int begun : 1;   /**< backend_body_begin() was here */
     unsigned int eos : 1;     /**< it has sent all */
     unsigned int withheld : 1; /**< the client waits for 100 Continue */
     unsigned int both : 1;    /**< it came with a length and a coding: close
@@ -407,7 +410,7 @@ typedef struct backend_body_t {
     int file;                 /**< a descriptor; -1: none */
     apr_off_t file_len;
     /* What was read and is not held: lies in bb. */
-    apr_bucket_brigade *bb;
+    apr_bucket_brigade *bb;   /**< NULL: there is no body */
 } backend_body_t;
 
 /** Where the sending of an attempt is. */
@@ -561,7 +564,7 @@ struct backend_exchange_t {
     apr_off_t drop_until;     /**< with that: no more than up to this bytes_in */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
-    apr_bucket_brigade *read_bb;  /**< read from the client */
+    apr_bucket_brigade *read_bb;  /**< backend_client_brigade() */
 
     /* The client */
     unsigned int passed : 1;  /**< something of the answer went to it */
@@ -598,6 +601,12 @@ struct backend_exchange_t {
     backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
     backend_address_t addresses[BACKEND_ADDRESSES_MAX];
 };
+
+/** Whether the name of a field is the known one. Nearly all are written in the same way. */
+static inline int backend_name_is(const char *name, const char *known)
+{
+    return !strcmp(name, known) || ap_cstr_casecmp(name, known) == 0;
+}
 
 /** Boot clock, microseconds. */
 static inline apr_time_t backend_now(void)
@@ -898,6 +907,9 @@ backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
 /* backend_client.c */
 
 void backend_client_begin(backend_exchange_t *x);
+
+/** What is read from the client goes into this one first; it is empty. */
+apr_bucket_brigade *backend_client_brigade(backend_exchange_t *x);
 
 /** How often a client is looked at that cannot be polled (HTTP/2). */
 #define BACKEND_CLIENT_INTERVAL (250 * APR_TIME_C(1000))

@@ -145,7 +145,9 @@ static const char *keep_alive_field(usher_http1_head_t *head,
 
 static int is_field(const usher_http1_field_t *field, const char *name)
 {
-    return !apr_cstr_casecmpn(field->name, name, field->name_len);
+    /* Nearly all are written in the same way. */
+    return !memcmp(field->name, name, field->name_len)
+           || !apr_cstr_casecmpn(field->name, name, field->name_len);
 }
 
 /* By its length, as most are none of these. */
@@ -177,7 +179,7 @@ typedef struct {
 
 /* Find the end of the line at head->len: CRLF or, RFC 9112 2.2, LF alone. The
  * search goes on where that of an earlier call ended. */
-static usher_parse_e find_line(line_t *line, usher_http1_head_t *head, char *buf,
+static inline usher_parse_e find_line(line_t *line, usher_http1_head_t *head, char *buf,
                                apr_size_t len, apr_size_t line_max, const char **why)
 {
     const char *lf = head->scanned < len
@@ -205,22 +207,29 @@ static void leave_line(usher_http1_head_t *head, const line_t *line)
 }
 
 /* RFC 9112 5.1: blanks before the colon of an answer are removed by a proxy. */
-static void split_field(usher_http1_field_t *field, const char *line,
-                        apr_size_t len, const char *colon)
+static inline void split_field(usher_http1_field_t *field, const char *line,
+                               apr_size_t len, const char *colon)
 {
-    field->name = line;
-    field->name_len = (apr_size_t)(colon - line);
-    while (field->name_len && is_blank(line[field->name_len - 1])) {
-        --field->name_len;
+    const char *name_end = colon, *value = colon + 1, *value_end = line + len;
+
+    while (name_end > line && is_blank(name_end[-1])) {
+        --name_end;
     }
-    field->value = colon + 1;
-    field->value_len = len - (apr_size_t)(field->value - line);
-    trim(&field->value, &field->value_len);
+    while (value_end > value && is_blank(value_end[-1])) {
+        --value_end;
+    }
+    while (value < value_end && is_blank(*value)) {
+        ++value;
+    }
+    field->name = line;
+    field->name_len = (apr_size_t)(name_end - line);
+    field->value = value;
+    field->value_len = (apr_size_t)(value_end - value);
 }
 
 /* Read a line that is whole and unfolded, whose first name_len bytes are those of a
  * token. Returns NULL or what is wrong. */
-static const char *read_line(usher_http1_head_t *head, const line_t *line,
+static inline const char *read_line(usher_http1_head_t *head, const line_t *line,
                              const char *colon, apr_size_t name_len,
                              const usher_http1_limits_t *limits, usher_http1_field_t *field)
 {
@@ -266,8 +275,9 @@ static usher_parse_e read_section(usher_http1_head_t *head, char *buf, apr_size_
             *why = "folded line that continues no field";
             return USHER_PARSE_BAD;
         }
-        name_len = usher_text_token(line.text, line.len);
-        colon = memchr(line.text + name_len, ':', line.len - name_len);
+        name_len = usher_text_token_len(line.text); /* there is an LF */
+        colon = line.text[name_len] == ':' ? line.text + name_len
+                                           : memchr(line.text, ':', line.len);
         if (!colon && limits->badline == USHER_HTTP1_BADLINE_BODY) {
             return USHER_PARSE_DONE;
         }
@@ -415,20 +425,18 @@ usher_parse_e usher_http1_trailers(char *buf, apr_size_t len,
 int usher_http1_next_field(const char *buf, apr_size_t end, apr_size_t *at,
                            usher_http1_field_t *field)
 {
-    while (*at < end) {
-        const char *line = buf + *at;
-        const char *lf = memchr(line, '\n', end - *at);
-        apr_size_t len = lf ? (apr_size_t)(lf - line) : end - *at;
-        const char *colon = memchr(line, ':', len);
+    const char *line = buf + *at, *stop = buf + end, *colon = NULL;
 
-        *at += lf ? len + 1 : len;
-        if (len && line[len - 1] == '\r') {
-            --len;
-        }
+    while (!colon && line < stop) {
+        const char *lf = memchr(line, '\n', (apr_size_t)(stop - line));
+        apr_size_t len = (apr_size_t)((lf ? lf : stop) - line);
+
+        colon = memchr(line, ':', len);
         if (colon) {
-            split_field(field, line, len, colon);
-            return 1;
+            split_field(field, line, len && line[len - 1] == '\r' ? len - 1 : len, colon);
         }
+        line = lf ? lf + 1 : stop;
     }
-    return 0;
+    *at = (apr_size_t)(line - buf);
+    return colon != NULL;
 }

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* tchar, RFC 9110 5.6.2 */
-static const unsigned char token_chars[256] = {
+const unsigned char usher_text_tchars[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, /* ! # $ % & ' * + - . */
@@ -14,18 +13,13 @@ static const unsigned char token_chars[256] = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, /* | ~ */
 };
 
-apr_size_t usher_text_token(const char *text, apr_size_t len)
+int usher_text_is_token(const char *text, apr_size_t len)
 {
     apr_size_t i;
 
-    for (i = 0; i < len && token_chars[(unsigned char)text[i]]; ++i) {
+    for (i = 0; i < len && usher_text_tchars[(unsigned char)text[i]]; ++i) {
     }
-    return i;
-}
-
-int usher_text_is_token(const char *text, apr_size_t len)
-{
-    return len && usher_text_token(text, len) == len;
+    return len && i == len;
 }
 
 static int is_control(unsigned char c)
