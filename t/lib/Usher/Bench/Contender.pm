@@ -41,7 +41,7 @@ my %contender = (
     haproxy64  => { title => 'HAProxy, 64 KiB', pages => $large, with => { buffer => 65536 }, start => \&_haproxy },
     haproxy_splice => { title => 'HAProxy, splice', pages => $large, with => { splice => 1 }, start => \&_haproxy },
     nginx      => { title => 'nginx', start => \&_nginx },
-    static     => { title => 'httpd itself, a file', pages => qr/^(?:1k|1m|100m)$/, start => \&_static },
+    static     => { title => 'httpd itself', pages => qr/^(?:1k|1m|100m)$/, start => \&_static },
 );
 
 sub all {
@@ -226,11 +226,20 @@ sub _usher {
     return _httpd(\%opt, ['watchdog', _proxy_modules(%opt)], [qw(usher usher_backend)], _http_conf(%opt));
 }
 
-# The files that the HTTP backend has, too.
+# The small page from its configuration, large ones as the files that the HTTP
+# backend has, too.
 sub _static {
     my (%opt) = @_;
+    my $small = 'x' x $Usher::Bench::Backend::size{'1k'};
 
-    return _httpd(\%opt, [], [], "DocumentRoot $opt{nginx}{root}\n<Directory />\nAllowOverride None\n</Directory>\n");
+    return _httpd(\%opt, ['alias'], [], <<"EOT");
+Redirect 200 /1k
+ErrorDocument 200 $small
+DocumentRoot $opt{nginx}{root}
+<Directory />
+AllowOverride None
+</Directory>
+EOT
 }
 
 sub _usher_balancer {
