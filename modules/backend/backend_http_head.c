@@ -128,14 +128,12 @@ static head_field_e head_field(const char *name, apr_size_t len)
 /* The names in Connection, of all its fields. */
 static const apr_array_header_t *head_named(request_rec *r)
 {
-    const char *tokens = apr_table_get(r->headers_in, "Connection");
+    const char *tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
     apr_array_header_t *named;
 
-    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "close")
-        || backend_name_is(tokens, "upgrade")) {
+    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "upgrade")) {
         return NULL; /* the usual ones name nothing that is not dropped anyway */
     }
-    tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
     named = apr_array_make(r->pool, 4, sizeof(char *));
     while (*tokens) {
         if (*tokens == ',' || *tokens == ';') {
@@ -161,9 +159,10 @@ static int head_is_named(const apr_array_header_t *named, const char *name)
 }
 
 /* What it wants of the client's Expect; NULL: nothing is to be added. */
-static const char *head_expect(request_rec *r)
+static const char *head_expect(request_rec *r, const apr_array_header_t *named)
 {
-    const char *said = apr_table_get(r->headers_in, "Expect");
+    const char *said = named && head_is_named(named, "Expect")
+                           ? NULL : apr_table_get(r->headers_in, "Expect");
 
     return said && (backend_name_is(said, "100-Continue") || ap_find_token(r->pool, said, "100-Continue"))
                ? NULL : "100-Continue";
@@ -178,7 +177,7 @@ static void head_plan(const backend_exchange_t *x, int asks_100, const char *cre
     plan->named = head_named(r);
     plan->add[FIELD_VIA] = backend_answer_via(x);
     if (asks_100) {
-        plan->add[FIELD_EXPECT] = head_expect(r);
+        plan->add[FIELD_EXPECT] = head_expect(r, plan->named);
     }
     if (x->dconf->add_forwarded_headers && r->proxyreq == PROXYREQ_REVERSE) {
         plan->add[FIELD_FORWARDED_FOR] = r->useragent_ip;
