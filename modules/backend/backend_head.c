@@ -100,12 +100,14 @@ void backend_head_clear(apr_pool_t *p, apr_table_t *fields, const char *tokens, 
 {
     const char *token;
 
-    while ((token = ap_get_token(p, &tokens, 0)) && *token) {
+    while (*tokens) {
+        if (*tokens == ',' || *tokens == ';') {
+            ++tokens; /* elements may be empty */
+            continue;
+        }
+        token = ap_get_token(p, &tokens, 0);
         if (ap_cstr_casecmp(token, kept) != 0) {
             apr_table_unset(fields, token);
-        }
-        while (*tokens == ',' || *tokens == ';' || apr_isspace(*tokens)) {
-            ++tokens;
         }
     }
 }

@@ -183,7 +183,7 @@ subtest 'virtual hosts' => sub {
     }
 };
 
-my @tokens = ('close', 'keep-alive', 'Close', 'CLOSE, X-A', 'X-A', 'X-A, X-B', 'x-a,x-b', 'X-A,,X-B', 'X-A,', '', ' ', ',', 'Set-Cookie',
+my @tokens = ('close', 'keep-alive', 'Close', 'CLOSE, X-A', 'X-A', 'X-A, X-B', 'x-a,x-b', 'X-A,,X-B', ',X-A', 'X-A,', ', ,X-A ,', '', ' ', ',', 'Set-Cookie',
     'Content-Type', 'Date, Server', 'Location', 'Via', 'Connection', 'ETag, close, Vary', 'Transfer-Encoding', 'Upgrade', 'X-None', 'keep-alive, close', 'X-A, X-A', "X-A\t,\tX-B", 'X-A' x 100);
 subtest 'Connection' => sub {
     my @others = ('X-A: b', 'Set-Cookie: a=b', 'ETag: "a"', 'Vary: c', 'X-B: d', 'Content-Type: text/plain', 'Date: Sun, 06 Nov 1994 08:49:37 GMT', 'Server: e', 'Via: 1.1 f', 'Location: /g', 'Set-Cookie: h=i');

@@ -63,6 +63,7 @@ my %vhosts = (
     'dns.test'       => "UseCanonicalName DNS\nProxyVia On",
     'slashes.test'   => 'AllowEncodedSlashes On',
     'nodecode.test'  => 'AllowEncodedSlashes NoDecode',
+    'remote.test'    => "RemoteIPHeader X-Real-IP\nRemoteIPInternalProxy 127.0.0.1\nRemoteIPProxiesHeader X-Proxies",
     'unmerged.test'  => "AllowEncodedSlashes NoDecode\nMergeSlashes Off",
 );
 my $vhosts = join '', map { "<VirtualHost *>\nServerName $_\n$vhosts{$_}\nRewriteEngine On\n"
@@ -85,6 +86,15 @@ ProxyPass /deep/ $to/a/b/
 ProxyPass /bare $to
 ProxyPass /upper/ http://LocalHost:$port/
 ProxyPass /ping/ $to/ping/ ping=2
+<Location /pingset/>
+    ProxyPass $to/ping/
+    RequestHeader set Expect other
+</Location>
+<Location /pingmerge/>
+    ProxyPass $to/ping/
+    RequestHeader merge Expect 100-continue
+    RequestHeader add Expect other
+</Location>
 ProxyPass /fresh/ $to/fresh/ disablereuse=On
 ProxyPass /upgrade/ $to/upgrade/ upgrade=websocket
 ProxyPass /any/ $to/any/ upgrade=ANY
@@ -136,6 +146,9 @@ RewriteRule ^/rewritebal/(.*) balancer://from-rewrite/\$1 [P]
 RewriteRule ^/rewriteunix/(.*) "$socket|http://Rewrite.Example/\$1" [P]
 ProxyRemote http://far.example/ http://127.0.0.1:@{[ $far->port ]}
 ProxyRemote http://far-away.example:8080/ http://127.0.0.1:@{[ $far->port ]}
+ProxyRemote http://creds.example/ http://127.0.0.1:@{[ $far->port ]} us:er
+RewriteRule ^/viaproxy/(.*) http://far.example/\$1 [P]
+RewriteRule ^/viacreds/(.*) http://creds.example/\$1 [P]
 Header set X-After "expr=%{req:Host} %{req:Via} %{req:X-Forwarded-For} %{req:Connection} %{req:TE} %{req:Expect}"
 <VirtualHost *>
     ServerName localhost
@@ -145,7 +158,7 @@ Header set X-After "expr=%{req:Host} %{req:Via} %{req:X-Forwarded-For} %{req:Con
 </VirtualHost>
 EOT
 my @pair = ($conf, backends => [grep { $_ } $backend, $unix, $six, $far],
-    modules => [qw(headers env setenvif rewrite include authn_core authn_file authz_user auth_basic)],
+    modules => [qw(headers env setenvif remoteip rewrite include authn_core authn_file authz_user auth_basic)],
     files => {
         # "pass", hashed with SHA1
         'users'      => "user:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n",
@@ -260,6 +273,7 @@ subtest 'RequestHeader' => sub {
 };
 
 subtest 'virtual hosts' => sub {
+    same("remote.test: $_", request(GET => '/plain/a', on('remote.test', 'X-A' => 'b', 'X-Real-IP' => $_, 'X-Forwarded-For' => 'c'))) for '192.0.2.7', '2001:db8::1', '192.0.2.7, 127.0.0.1', 'x';
     for my $host (sort keys %vhosts) {
         for my $base (qw(plain preserve noadd rewrite)) {
             same("$host: $base", request(GET => "/$base/a", on($host)));
@@ -314,6 +328,11 @@ subtest 'Expect' => sub {
             same("$base: Expect: $expect, nothing", request(GET => "/$base/a", [Expect => $expect]), reaches => undef, but => $expectation);
         }
         same("$base: other fields", request(POST => "/$base/a", [Via => 'a', Expect => '100-continue', Connection => 'Expect, X-A', 'X-A' => 'b'], 'a body'));
+    }
+    for my $base (qw(pingset pingmerge)) {
+        same("$base: length", request(POST => "/$base/a", ['X-A' => 'b'], 'a body'));
+        same("$base: Expect, length", request(POST => "/$base/a", ['X-A' => 'b', Expect => '100-continue'], 'a body'));
+        same("$base: nothing", request(GET => "/$base/a", ['X-A' => 'b']));
     }
     my $got = $pair->through('usher', request(GET => '/plain/a', [Expect => '100-continue']));
     is(scalar(grep { /^Expect/ } @{ $got->{requests}[0] }), 0, 'without a body it is not passed on');
@@ -377,8 +396,12 @@ subtest 'requests within a request' => sub {
 };
 
 subtest 'forward proxy' => sub {
+    for my $base (qw(viaproxy viacreds)) {
+        same("/$base/: $_", request(GET => "/$base/a?b", $fields{$_})) for 'Proxy-Authorization', 'duplicates', 'host last';
+        same("/$base/: Connection", request(GET => "/$base/a", ['X-A' => 'b', 'Proxy-Authorization' => 'a', Connection => 'Proxy-Authorization, X-A']));
+    }
     for my $url ("$to/a", "$to", "$to/?a=b", "$to/a%2fb", "$to/a b", "$to/%7ea/../b", "http://LOCALHOST:$port/A", "http://user:word\@127.0.0.1:$port/", 'http://far.example/a?b',
-        'http://far.example', 'http://FAR.example:80/a', 'http://far-away.example:8080/a;b', $six ? $six->url('/a') : ()) {
+        'http://far.example', 'http://creds.example/a', 'http://FAR.example:80/a', 'http://far-away.example:8080/a;b', $six ? $six->url('/a') : ()) {
         same("GET $url", "GET $url HTTP/1.1\r\nHost: other.example\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic YTpi\r\nX-A: b\r\n\r\n", reaches => undef);
         same("GET $url, 1.0", "GET $url HTTP/1.0\r\n\r\n", reaches => undef);
         same("POST $url", "POST $url HTTP/1.1\r\nHost: other.example\r\nContent-Length: 4\r\nX-Forwarded-For: 192.0.2.1\r\n\r\nbody", reaches => undef);
