@@ -1,5 +1,6 @@
 # What stands behind the proxies of the benchmarks: one nginx that answers from
-# memory and from files, and one Tomcat for AJP. Both answer the same requests:
+# memory and from files, and Tomcat for AJP, a second one for packets of 64 KiB.
+# All answer the same requests:
 #   /1k  /h30 (30 fields)  /1m  /100m  /post (reads all of the body)
 # and the same below /b/, which the proxies send through a balancer.
 package Usher::Bench::Backend;
@@ -74,9 +75,10 @@ EOT
     return $self->start($ports[0], 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g', 'daemon off;');
 }
 
-# Tomcat with a page of its own below each of the paths.
+# Tomcat with a page of its own below each of the paths. packet_size => bytes of
+# its AJP packets, default Tomcat's
 sub tomcat {
-    my $self = Usher::Tomcat->start(proto => 'ajp');
+    my $self = Usher::Tomcat->start(proto => 'ajp', @_);
     my $webapp = "$self->{root}/base/webapps/ROOT";
 
     mkdir "$webapp/b";

@@ -21,22 +21,26 @@ my %contender = (
     proxy_ajp  => { title => 'mod_proxy_ajp', ajp => 1, start => \&_proxy_ajp },
     usher_ajp  => { title => 'Usher, AJP', ajp => 1, start => \&_usher_ajp },
     jk         => { title => 'mod_jk', ajp => 1, start => \&_jk },
+    # The same with packets of 64 KiB instead of 8, to a Tomcat that has them.
+    usher_ajp64 => { title => 'Usher, AJP, 64 KiB', ajp => 64, start => \&_usher_ajp },
+    proxy_ajp64 => { title => 'mod_proxy_ajp, 64 KiB', ajp => 64, start => \&_proxy_ajp },
+    jk64        => { title => 'mod_jk, 64 KiB', ajp => 64, start => \&_jk },
     haproxy    => { title => 'HAProxy', start => \&_haproxy },
     nginx      => { title => 'nginx', start => \&_nginx },
     # For balancers only: a cluster of Usher's.
     usher_balancer => { title => 'Usher, lbmethod=usher', balances => 1, start => \&_usher_balancer },
 );
 
-sub all { qw(proxy_http usher usher_balancer usher_ajp proxy_ajp jk haproxy nginx) }
+sub all { qw(proxy_http usher usher_balancer usher_ajp proxy_ajp jk usher_ajp64 proxy_ajp64 jk64 haproxy nginx) }
 
 # Why one cannot take part, or nothing.
 sub missing {
     my ($name) = @_;
 
     return "$name: there is no such proxy" unless $contender{$name};
-    return 'mod_jk is not installed' if $name eq 'jk' && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
+    return 'mod_jk is not installed' if $name =~ /^jk/ && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
     return "$name is not installed" if $name =~ /^(haproxy|nginx)$/ && !Usher::Bench::Daemon::found($name);
-    my $module = $name =~ /^usher(?:_ajp)?$/ ? 'usher_backend' : $name;
+    my $module = $name =~ /^usher(?:_ajp(?:64)?)?$/ ? 'usher_backend' : $name;
     return "mod_$module is not built" if $name =~ /^usher/ && !grep { $_ eq $module } Usher::Env::usher_modules();
     if ($contender{$name}{ajp}) {
         my $why = Usher::Tomcat::missing();
@@ -45,12 +49,16 @@ sub missing {
     return;
 }
 
-# start(name, nginx => the HTTP backend, tomcat => the AJP one, %more options of
-# Usher::Httpd)
+# start(name, nginx => the HTTP backend, tomcat and tomcat64 => the AJP ones,
+# %more options of Usher::Httpd)
 sub start {
     my ($class, $name, %opt) = @_;
     my $self = bless { name => $name, %{ $contender{$name} } }, $class;
 
+    if (($self->{ajp} // 0) == 64) {
+        $opt{tomcat} = $opt{tomcat64};
+        $opt{packet} = 65536;
+    }
     $self->{process} = delete($self->{start})->(%opt);
     $self->{port} = $self->{process}{port};
     return $self;
@@ -157,6 +165,7 @@ sub _ajp_conf {
     my @members = map { "BalancerMember ajp://$_:$port secret=$secret\n" } qw(127.0.0.1 127.1 localhost);
 
     return join '', "<Proxy balancer://three>\n", @members, "</Proxy>\n",
+        $opt{packet} ? "ProxyIOBufferSize $opt{packet}\n" : '',
         "ProxyPass /b/ balancer://three/b/\nProxyPass / ajp://127.0.0.1:$port/ secret=$secret\n";
 }
 
@@ -176,7 +185,8 @@ sub _jk {
     my (%opt) = @_;
     my ($port, $secret) = ($opt{tomcat}->port, $opt{tomcat}->secret);
     my @workers = map { my $n = $_; map { "JkWorkerProperty worker.$n.$_\n" }
-        'type=ajp13', 'host=127.0.0.1', "port=$port", "secret=$secret" } qw(one m1 m2 m3);
+        'type=ajp13', 'host=127.0.0.1', "port=$port", "secret=$secret",
+        $opt{packet} ? "max_packet_size=$opt{packet}" : () } qw(one m1 m2 m3);
 
     return _httpd(\%opt, [], [], join '', "LoadModule jk_module $ENV{USHER_LIBEXEC}/mod_jk.so\n",
         "JkLogFile logs/jk.log\nJkLogLevel error\nJkShmFile logs/jk.shm\n", @workers,
