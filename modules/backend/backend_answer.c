@@ -87,8 +87,7 @@ static const char *answer_value(backend_exchange_t *x, const char *name, const c
     case ANSWER_HOP:
         return NULL;
     case ANSWER_CONNECTION:
-        if (!backend_name_is(value, "keep-alive") && !backend_name_is(value, "close")
-            && !backend_name_is(value, "upgrade")) {
+        if (!backend_name_is(value, "keep-alive") && !backend_name_is(value, "upgrade")) {
             x->connection = x->connection
                                 ? apr_pstrcat(r->pool, x->connection, ", ", value, NULL) : value;
         }

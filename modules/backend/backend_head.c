@@ -112,6 +112,19 @@ void backend_head_clear(apr_pool_t *p, apr_table_t *fields, const char *tokens, 
     }
 }
 
+apr_table_t *backend_head_fields(request_rec *r)
+{
+    const char *tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
+    apr_table_t *fields;
+
+    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "upgrade")) {
+        return r->headers_in; /* nothing is named but what is never sent on */
+    }
+    fields = apr_table_copy(r->pool, r->headers_in);
+    backend_head_clear(r->pool, fields, tokens, "Host"); /* no request is without it */
+    return fields;
+}
+
 /* What asks for a connection of its own: a request within another one, one with
  * two lengths. */
 static int head_wants_close(const backend_exchange_t *x)

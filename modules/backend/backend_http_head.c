@@ -44,6 +44,9 @@ static void head_grow(head_text_t *text, apr_size_t n)
 
 static inline void head_put(head_text_t *text, const char *part, apr_size_t n)
 {
+    if (!n) {
+        return;
+    }
     if (n > text->size - text->len) {
         head_grow(text, n);
     }
@@ -80,7 +83,7 @@ static const char *const head_names[FIELD_ADDED_LEN] = {
 typedef struct {
     const char *add[FIELD_ADDED_LEN]; /* NULL: nothing, or it was added */
     unsigned int drop;                /* bits of head_field_e */
-    const apr_array_header_t *named;  /* by Connection; NULL: nothing */
+    const apr_table_t *fields;        /* the client's, without those that Connection names */
 } head_plan_t;
 
 /* By its length, as most are none of these. */
@@ -125,46 +128,12 @@ static head_field_e head_field(const char *name, apr_size_t len)
     }
 }
 
-/* The names in Connection, of all its fields. */
-static const apr_array_header_t *head_named(request_rec *r)
-{
-    const char *tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
-    apr_array_header_t *named;
-
-    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "upgrade")) {
-        return NULL; /* the usual ones name nothing that is not dropped anyway */
-    }
-    named = apr_array_make(r->pool, 4, sizeof(char *));
-    while (*tokens) {
-        if (*tokens == ',' || *tokens == ';') {
-            ++tokens;
-        }
-        else {
-            APR_ARRAY_PUSH(named, const char *) = ap_get_token(r->pool, &tokens, 0);
-        }
-    }
-    return named;
-}
-
-static int head_is_named(const apr_array_header_t *named, const char *name)
-{
-    int i;
-
-    for (i = 0; i < named->nelts; ++i) {
-        if (backend_name_is(name, APR_ARRAY_IDX(named, i, const char *))) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* What it wants of the client's Expect; NULL: nothing is to be added. */
-static const char *head_expect(request_rec *r, const apr_array_header_t *named)
+static const char *head_expect(apr_pool_t *p, const apr_table_t *fields)
 {
-    const char *said = named && head_is_named(named, "Expect")
-                           ? NULL : apr_table_get(r->headers_in, "Expect");
+    const char *said = apr_table_get(fields, "Expect");
 
-    return said && (backend_name_is(said, "100-Continue") || ap_find_token(r->pool, said, "100-Continue"))
+    return said && (backend_name_is(said, "100-Continue") || ap_find_token(p, said, "100-Continue"))
                ? NULL : "100-Continue";
 }
 
@@ -174,10 +143,10 @@ static void head_plan(const backend_exchange_t *x, int asks_100, const char *cre
     request_rec *r = x->r;
 
     memset(plan, 0, sizeof(*plan));
-    plan->named = head_named(r);
+    plan->fields = backend_head_fields(r);
     plan->add[FIELD_VIA] = backend_answer_via(x);
     if (asks_100) {
-        plan->add[FIELD_EXPECT] = head_expect(r, plan->named);
+        plan->add[FIELD_EXPECT] = head_expect(r->pool, plan->fields);
     }
     if (x->dconf->add_forwarded_headers && r->proxyreq == PROXYREQ_REVERSE) {
         plan->add[FIELD_FORWARDED_FOR] = r->useragent_ip;
@@ -191,9 +160,9 @@ static void head_plan(const backend_exchange_t *x, int asks_100, const char *cre
                        << FIELD_AUTHORIZATION;
 }
 
-static void head_put_fields(head_text_t *text, const apr_table_t *table, head_plan_t *plan)
+static void head_put_fields(head_text_t *text, head_plan_t *plan)
 {
-    const apr_array_header_t *fields = apr_table_elts(table);
+    const apr_array_header_t *fields = apr_table_elts(plan->fields);
     const apr_table_entry_t *field = (const apr_table_entry_t *)fields->elts;
     const apr_table_entry_t *end = field + fields->nelts;
     int i;
@@ -202,7 +171,7 @@ static void head_put_fields(head_text_t *text, const apr_table_t *table, head_pl
         apr_size_t len = strlen(field->key);
         head_field_e kind = head_field(field->key, len);
 
-        if (plan->drop >> kind & 1 || (plan->named && head_is_named(plan->named, field->key))) {
+        if (plan->drop >> kind & 1) {
             continue;
         }
         head_put(text, field->key, len);
@@ -339,7 +308,7 @@ static void head_by_ourselves(const backend_exchange_t *x, int asks_100, const c
         HEAD_PUT(text, " HTTP/1.1" CRLF);
     }
     head_put_host(x, text);
-    head_put_fields(text, x->r->headers_in, &plan);
+    head_put_fields(text, &plan);
 }
 
 int backend_http_head_make(backend_exchange_t *x)

@@ -765,6 +765,9 @@ int backend_head_make(backend_exchange_t *x);
 /** Look whether modules have hooks on mod_proxy's building of a head: per child. */
 void backend_http_head_child_init(void);
 
+/** The client's fields, without those that its Connection names: of r, or a copy. */
+apr_table_t *backend_head_fields(request_rec *r);
+
 /** Remove the fields that a Connection field names (RFC 9110, 7.6.1).
  * @param tokens  its value
  * @param kept    but not this one */
