@@ -50,10 +50,8 @@ my $ajp = Usher::Backend->new(protocol => 'ajp');
 $_->on('/', http_answer(200, [], 'hello')) for @http;
 $ajp->on('/', ajp_answer(200, ['Content-Length' => 5], 'hello'));
 
-# Each OPTIONS to httpd itself closes a file of counts: the first thing that is
-# done for it, and for nothing else, is this function.
 my $script = Usher::Callgrind::httpd_script("$dir/httpd",
-    Usher::Callgrind::command("$dir/count", '--dump-before=ap_send_http_options'));
+    Usher::Callgrind::command("$dir/count", Usher::Callgrind::marked()));
 Usher::Env::builtin(); # before httpd is replaced by a slow one
 my $httpd = do {
     local $ENV{USHER_HTTPD} = $script;

@@ -118,6 +118,9 @@ sub start {
     return $self;
 }
 
+# Whether it is one, with whatever modules.
+sub is_httpd { return $_[0] !~ /^(?:haproxy|nginx)/ }
+
 sub name  { $_[0]{name} }
 sub title { $_[0]{title} }
 sub title_of { $contender{ $_[0] }{title} }
@@ -163,8 +166,12 @@ sub cpu {
 
 # httpd
 
+# What no httpd passes on.
+our $own_path = '/bench/own';
+
 sub _httpd {
     my ($opt, $modules, $usher, $conf) = @_;
+    my $own = grep({ $_ eq 'proxy' } @$modules) ? "ProxyPass $own_path !" : '';
     my $httpd = Usher::Httpd->new(
         loglevel => 'warn', modules => $modules, usher => $usher, mpm => 'event', %{ $opt->{httpd} // {} },
         conf => <<"EOT");
@@ -178,6 +185,7 @@ MaxSpareThreads 128
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 Timeout 60
+$own
 $conf
 EOT
     $httpd->start or die "httpd does not start: ", $httpd->console;
@@ -282,7 +290,7 @@ sub _jk {
         "JkLogFile logs/jk.log\nJkLogLevel error\nJkShmFile logs/jk.shm\n", @workers,
         "JkWorkerProperty worker.list=one,three\nJkWorkerProperty worker.three.type=lb\n",
         "JkWorkerProperty worker.three.balance_workers=m1,m2,m3\n",
-        "JkMount /b/* three\nJkMount /* one\n");
+        "JkMount /b/* three\nJkMount /* one\nJkUnMount $own_path one\n");
 }
 
 # Others
