@@ -220,14 +220,15 @@ subtest 'uploads, with the next request behind them' => sub {
         for my $chunks (undef, 1000, 100_000) {
             my $id = join '-', 'up', $length, $chunks // ();
             my $sent = http_request(POST => '/u', ['X-Id' => $id], pattern(0, $length), $chunks ? (chunked => $chunks) : ());
-            $client->send($sent . http_request(GET => '/b'));
+            my $next = http_request(GET => '/b');
+            $client->send($sent . $next);
             is(tells($client->answer), "200 complete POST /u $length " . pattern_sha1($length) . "\n",
                 "$length bytes" . ($chunks ? " in chunks of $chunks" : ''));
             is(tells($client->answer), '200 complete behind', 'and the next one');
             my $counted = counted($id);
             cmp_ok($counted->[2], '>=', $length, 'counted');
-            # httpd counts the first two bytes of the next one once more.
-            cmp_ok($counted->[2], '<=', 2 + length $sent, 'without the next one');
+            # How far httpd has looked at the next one, and counted that, depends on its MPM.
+            cmp_ok($counted->[2], '<', length($sent) + 2 * length($next), 'once');
         }
     }
 };
