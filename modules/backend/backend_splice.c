@@ -108,6 +108,17 @@ static apr_status_t splice_wait(const backend_exchange_t *x)
     return ready > 0 ? APR_SUCCESS : ready == 0 ? APR_TIMEUP : errno;
 }
 
+static void splice_count(backend_exchange_t *x, apr_off_t len)
+{
+    APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_out) *logio
+        = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_out);
+
+    x->r->bytes_sent += len;
+    if (logio) {
+        logio(x->r->connection, len);
+    }
+}
+
 /* What is in the pipe, to the client. */
 static apr_status_t splice_out(backend_exchange_t *x, apr_size_t len)
 {
@@ -118,6 +129,7 @@ static apr_status_t splice_out(backend_exchange_t *x, apr_size_t len)
         n = splice(x->pipe[0], NULL, x->client_fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n > 0) {
             len -= (apr_size_t)n;
+            splice_count(x, n);
         }
         else if (n < 0 && errno == EAGAIN) {
             rv = splice_wait(x);
@@ -127,17 +139,6 @@ static apr_status_t splice_out(backend_exchange_t *x, apr_size_t len)
         }
     }
     return rv;
-}
-
-static void splice_count(backend_exchange_t *x, apr_off_t len)
-{
-    APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_out) *logio
-        = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_out);
-
-    x->r->bytes_sent += len;
-    if (logio) {
-        logio(x->r->connection, len);
-    }
 }
 
 /* One piece from the link into the pipe. */
@@ -160,7 +161,7 @@ static backend_io_e splice_in(backend_exchange_t *x, apr_size_t *len, int *error
 backend_io_e backend_splice(backend_exchange_t *x, int *error, apr_status_t *rv)
 {
     backend_io_e io = BACKEND_IO_DONE;
-    apr_off_t from = x->body_received, until = from + TURN;
+    apr_off_t until = x->body_received + TURN;
     apr_size_t len;
 
     *rv = APR_SUCCESS;
@@ -175,6 +176,5 @@ backend_io_e backend_splice(backend_exchange_t *x, int *error, apr_status_t *rv)
     if (*rv != APR_SUCCESS) {
         x->r->connection->aborted = 1;
     }
-    splice_count(x, x->body_received - from);
     return io;
 }

@@ -16,6 +16,7 @@ use Usher::Wait;
 my $large = 1_000_000;
 my $more = 100_000_000; # than sockets hold
 my $backend = Usher::Backend->new;
+my $unix = Usher::Backend->new(unix => 1);
 my $httpd = backend_httpd(<<"EOT", modules => [qw(env logio ratelimit reqtimeout status)]);
 Timeout 2
 MaxKeepAliveRequests 0
@@ -34,6 +35,7 @@ CustomLog logs/bytes_log bytes
     UsherBackendTimeout between=20s
 </Location>
 ProxyPass /filter/ @{[ $backend->url('/') ]}
+ProxyPass /unix/ @{[ $unix->url('/') ]}
 ProxyPass /plain/ @{[ $backend->url('/') ]}
 ProxyPass /slow/ @{[ $backend->url('/') ]}
 ProxyPass / @{[ $backend->url('/') ]}
@@ -106,18 +108,20 @@ subtest 'whose bytes go from socket to socket, and whose do not' => sub {
         ['short', '/s', 100_000, 0],
         ['with a filter', '/filter/s', $large, 0],
         ['told so', '/plain/s', $large, 0],
+        ['over a unix socket', '/unix/s', $large, 1],
         ['for HTTP/1.0', '/s', $large, 1, version => '1.0'],
     );
     for my $case (@cases) {
         my ($name, $uri, $length, $spliced, %opt) = @$case;
         my $half = $length - 4000;
         my $hold = "way-$name" =~ s/\W/-/gr;
-        $backend->clear;
-        $backend->on('/s', answer_of($length, $half, hold($hold), pattern($half, 4000)));
+        my $server = $uri =~ /unix/ ? $unix : $backend;
+        $server->clear;
+        $server->on('/s', answer_of($length, $half, hold($hold), pattern($half, 4000)));
         my $client = asking($uri, $hold, %opt);
         ok(has_got($client, $half), "$name: what the backend sends is there before it goes on");
         is(pipes() - $idle, $spliced ? 1 : 0, "$name: " . ($spliced ? 'through a pipe' : 'no pipe'));
-        $backend->release($hold);
+        $server->release($hold);
         my $end = $client->answer(discard => 1);
         is("$end->{end} $end->{sha1}", 'complete ' . pattern_sha1($length), 'all of it');
         ok((wait_until { pipes() == $idle }), 'the pipe is closed');
