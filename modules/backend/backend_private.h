@@ -12,6 +12,7 @@
  * backend_connect.c   the link: a kept one, or a new one
  * backend_head.c      the head of the request that is sent
  * backend_body.c      the client's body, and what is held of it
+ * backend_gulp.c      a large one, read in large pieces
  * backend_send.c      the sender
  * backend_receive.c   the receiver, up to the end of the head
  * backend_http.c      what the protocol HTTP/1 makes of both
@@ -20,6 +21,7 @@
  * backend_ajp_head.c  its request head
  * backend_answer.c    the head of the answer, as the client gets it
  * backend_relay.c     the body of the answer
+ * backend_splice.c    a large one, from socket to socket
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
  * backend_stop.c      the child shall end now
@@ -307,6 +309,11 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
 backend_io_e backend_link_await(backend_link_t *link, char *buf, apr_size_t size,
                                 apr_size_t *len, int *error);
 
+/** Receive into a pipe, from a link without TLS; it may wait as backend_link_await() does.
+ * EINVAL: the system cannot do that. */
+backend_io_e backend_link_splice(backend_link_t *link, int pipe, apr_size_t size,
+                                 apr_size_t *len, int *error);
+
 /** Whether decrypted bytes may wait that the descriptor tells nothing of. */
 int backend_tls_has_more(const backend_tls_t *tls);
 
@@ -562,6 +569,9 @@ struct backend_exchange_t {
     apr_time_t barren_since;  /**< this, boot clock */
     unsigned int dropping : 1; /**< httpd's own page shall take its place */
     apr_off_t drop_until;     /**< with that: no more than up to this bytes_in */
+
+    int *pipe;                /**< its two ends, once the body goes through it; NULL: none */
+    unsigned int no_splice : 1; /**< it cannot: see backend_splice.c */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
     apr_bucket_brigade *read_bb;  /**< backend_client_brigade() */
@@ -822,6 +832,16 @@ void backend_body_connected(backend_exchange_t *x);
 /** Whether all of it may be sent from its first byte again. */
 int backend_body_is_whole(const backend_exchange_t *x);
 
+/* backend_gulp.c */
+
+void backend_gulp_register(void);
+
+/** A large body follows: the client's connection is read in large pieces. */
+void backend_gulp_begin(conn_rec *c);
+
+/** As httpd does. */
+void backend_gulp_end(conn_rec *c);
+
 /* backend_send.c */
 
 /** Do what can be done without waiting; tell in *want what is waited for. */
@@ -906,6 +926,20 @@ backend_end_e backend_relay_too_long(backend_exchange_t *x);
 
 /** And whose end comes too soon. */
 backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
+
+/* backend_splice.c */
+
+/** Whether what follows of the body may go from socket to socket, once all before it
+ * is with the client. */
+int backend_splice_fits(backend_exchange_t *x);
+
+/**
+ * Let what is there go so, as long as that fits.
+ * @param error   gets an errno when the link failed
+ * @param rv      gets what became of it at the client, whose connection then is over
+ * @return of the link
+ */
+backend_io_e backend_splice(backend_exchange_t *x, int *error, apr_status_t *rv);
 
 /* backend_client.c */
 

@@ -10,8 +10,9 @@ APLOG_USE_MODULE(usher_backend);
 /* Read in pieces that grow with what comes. */
 #define PIECE_MIN 8192
 #define PIECE_MAX 65536
-/* So much is read, framing too, before the client gets it, as long as more is there. */
-#define BATCH 131072
+/* And of a body of which so much has come, in larger ones. */
+#define LARGE 1048576
+#define PIECE_LARGE 131072
 
 static apr_bucket_alloc_t *relay_alloc(const backend_exchange_t *x)
 {
@@ -169,6 +170,17 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
                                backend_tls_strerror(x->link, error, x->r->pool)));
 }
 
+static apr_size_t relay_piece_max(const backend_exchange_t *x)
+{
+    return x->body_received < LARGE ? PIECE_MAX : PIECE_LARGE;
+}
+
+/* So much is read, framing too, before the client gets it, as long as more is there. */
+static apr_off_t relay_batch(const backend_exchange_t *x)
+{
+    return 2 * (apr_off_t)relay_piece_max(x);
+}
+
 static apr_size_t relay_piece_size(const backend_exchange_t *x)
 {
     apr_off_t size = x->answer.content_length >= 0 && x->ends != BACKEND_ENDS_CHUNKED
@@ -178,7 +190,8 @@ static apr_size_t relay_piece_size(const backend_exchange_t *x)
         return x->in_len; /* nothing is read */
     }
     size = size < PIECE_MIN ? PIECE_MIN : size;
-    return x->in_len + (size > PIECE_MAX ? PIECE_MAX : (apr_size_t)size);
+    size = size > (apr_off_t)relay_piece_max(x) ? (apr_off_t)relay_piece_max(x) : size;
+    return x->in_len + (apr_size_t)size;
 }
 
 /* One piece into bb: what came with the head, or a read, with what the one before
@@ -220,18 +233,29 @@ static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, 
     return end;
 }
 
-/* Gather what is there into bb, a batch at most. */
+/* Gather what is there into bb, a batch at most, as long as it need come up here. */
 static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
     backend_end_e end = BACKEND_END_NONE;
-    apr_off_t until = x->bytes_in + BATCH;
+    apr_off_t until = x->bytes_in + relay_batch(x);
     apr_size_t len;
 
     while (end == BACKEND_END_NONE && x->receiving < BACKEND_RECV_DONE && x->bytes_in < until
-           && (x->in_fresh || x->readable)) {
+           && (x->in_fresh || x->readable) && !backend_splice_fits(x)) {
         end = relay_piece(x, bb, &len);
     }
     return end;
+}
+
+/* From socket to socket. */
+static backend_end_e relay_splice(backend_exchange_t *x)
+{
+    apr_status_t rv;
+    int error = 0;
+    backend_io_e io = backend_splice(x, &error, &rv);
+
+    return rv != APR_SUCCESS ? relay_stopped(x, rv)
+           : io == BACKEND_IO_DONE ? BACKEND_END_NONE : relay_no_bytes(x, io, error);
 }
 
 /* httpd's own page takes the answer's place. Its body is read all the same, if
@@ -251,12 +275,19 @@ static backend_end_e relay_drop(backend_exchange_t *x, backend_end_e end)
 backend_end_e backend_relay_step(backend_exchange_t *x)
 {
     apr_bucket_brigade *bb = x->relay_bb;
-    backend_end_e end = relay_gather(x, bb), passed;
+    backend_end_e end, passed;
+    int flush;
 
+    if (x->passed && !x->unflushed && backend_splice_fits(x)) {
+        return relay_splice(x);
+    }
+    end = relay_gather(x, bb);
     if (x->dropping) {
         return relay_drop(x, end);
     }
     x->unflushed = x->unflushed || !APR_BRIGADE_EMPTY(bb);
+    /* What is there goes out before more is waited for, or goes another way. */
+    flush = !x->readable || backend_splice_fits(x);
     if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE) {
         end = relay_finish(x, bb);
     }
@@ -265,9 +296,8 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
         passed = relay_whole(x, bb);
         end = passed == BACKEND_END_NONE && end != BACKEND_END_NONE ? BACKEND_END_ANSWERED : passed;
     }
-    else if (!APR_BRIGADE_EMPTY(bb) || (!x->readable && (x->unflushed || !x->passed))) {
-        /* What is there goes out before more is waited for. */
-        if (!x->readable) {
+    else if (!APR_BRIGADE_EMPTY(bb) || (flush && (x->unflushed || !x->passed))) {
+        if (flush) {
             APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(relay_alloc(x)));
             x->unflushed = 0;
         }
