@@ -22,6 +22,11 @@ apr_size_t backend_ajp_packet_max(const backend_exchange_t *x)
            : size > USHER_AJP_PACKET_MAX ? USHER_AJP_PACKET_MAX : APR_ALIGN(size, 1024);
 }
 
+apr_size_t backend_ajp_piece_max(const backend_exchange_t *x)
+{
+    return backend_ajp_packet_max(x) - USHER_AJP_BODY_FRAME;
+}
+
 /* Headers */
 
 /* Those that concern only the client's connection, or that are ours to say. */

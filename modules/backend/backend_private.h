@@ -388,6 +388,7 @@ typedef struct backend_body_t {
     unsigned int withheld : 1; /**< the client waits for 100 Continue */
     unsigned int both : 1;    /**< it came with a length and a coding: close
                                * the connection after it */
+    apr_status_t ahead_rv;    /**< how reading ahead of what is asked for failed */
     unsigned int gap : 1;     /**< bytes were sent on without being held: it
                                * cannot be sent again */
     /* What is held: the bytes up to held = mem_len + file_len. */
@@ -751,6 +752,9 @@ int backend_ajp_head_make(backend_exchange_t *x);
 /** Bytes of an AJP packet of this member, both ways, frame included. */
 apr_size_t backend_ajp_packet_max(const backend_exchange_t *x);
 
+/** Bytes of the request's body in such a packet. */
+apr_size_t backend_ajp_piece_max(const backend_exchange_t *x);
+
 /* backend_body.c */
 
 /** Judge the request's framing, read the first bytes of its body.
@@ -772,9 +776,17 @@ typedef struct backend_pieces_t {
     apr_size_t sum; /**< bytes in all of them */
 } backend_pieces_t;
 
-/** What comes next from x->body_at on, max bytes at most. Does not block. */
+/**
+ * What comes next from x->body_at on. Does not block.
+ * @param max  bytes at most, and as many where the client has sent them;
+ *             APR_SIZE_MAX: what is there
+ */
 backend_body_e backend_body_next(backend_exchange_t *x, apr_size_t max,
                                  backend_pieces_t *pieces, int *status);
+
+/** Read what backend_body_next() will be asked for, so that it need not be read then. Does
+ * not block; a failure is told by backend_body_next(). */
+void backend_body_ahead(backend_exchange_t *x, apr_size_t max);
 
 /** What backend_body_next() told was sent. */
 void backend_body_sent(backend_exchange_t *x);
