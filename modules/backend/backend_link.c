@@ -327,6 +327,19 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
     return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
 }
 
+static backend_io_e link_received(ssize_t n, apr_size_t *len, int *error)
+{
+    *len = n > 0 ? (apr_size_t)n : 0;
+    if (n > 0) {
+        return BACKEND_IO_DONE;
+    }
+    if (n == 0) {
+        return BACKEND_IO_EOF;
+    }
+    *error = errno;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
+}
+
 backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
                                apr_size_t *len, int *error)
 {
@@ -338,15 +351,18 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
     do {
         n = recv(link->fd, buf, size, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
-    *len = n > 0 ? (apr_size_t)n : 0;
-    if (n > 0) {
-        return BACKEND_IO_DONE;
-    }
-    if (n == 0) {
-        return BACKEND_IO_EOF;
-    }
-    *error = errno;
-    return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
+    return link_received(n, len, error);
+}
+
+backend_io_e backend_link_splice(backend_link_t *link, int pipe, apr_size_t size,
+                                 apr_size_t *len, int *error)
+{
+    ssize_t n;
+
+    do {
+        n = splice(link->fd, NULL, pipe, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    } while (n < 0 && errno == EINTR);
+    return link_received(n, len, error);
 }
 
 backend_io_e backend_link_shutdown(backend_link_t *link, int *error)

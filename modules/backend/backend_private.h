@@ -20,6 +20,7 @@
  * backend_ajp_head.c  its request head
  * backend_answer.c    the head of the answer, as the client gets it
  * backend_relay.c     the body of the answer
+ * backend_splice.c    a large one, from socket to socket
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
  * backend_stop.c      the child shall end now
@@ -296,6 +297,10 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
 backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
                                apr_size_t *len, int *error);
 
+/** Receive into a pipe, from a link without TLS. EINVAL: the system cannot do that. */
+backend_io_e backend_link_splice(backend_link_t *link, int pipe, apr_size_t size,
+                                 apr_size_t *len, int *error);
+
 /** Whether decrypted bytes may wait that the descriptor tells nothing of. */
 int backend_tls_has_more(const backend_tls_t *tls);
 
@@ -552,6 +557,9 @@ struct backend_exchange_t {
     apr_time_t barren_since;  /**< this, boot clock */
     unsigned int dropping : 1; /**< httpd's own page shall take its place */
     apr_off_t drop_until;     /**< with that: no more than up to this bytes_in */
+
+    int *pipe;                /**< its two ends, once the body goes through it; NULL: none */
+    unsigned int no_splice : 1; /**< it cannot: see backend_splice.c */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
     apr_bucket_brigade *read_bb;  /**< read from the client */
@@ -885,6 +893,20 @@ backend_end_e backend_relay_too_long(backend_exchange_t *x);
 
 /** And whose end comes too soon. */
 backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
+
+/* backend_splice.c */
+
+/** Whether what follows of the body may go from socket to socket, once all before it
+ * is with the client. */
+int backend_splice_fits(backend_exchange_t *x);
+
+/**
+ * Let what is there go so, as long as that fits.
+ * @param error   gets an errno when the link failed
+ * @param rv      gets what became of it at the client, whose connection then is over
+ * @return of the link
+ */
+backend_io_e backend_splice(backend_exchange_t *x, int *error, apr_status_t *rv);
 
 /* backend_client.c */
 

@@ -220,7 +220,7 @@ static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, 
     return end;
 }
 
-/* Gather what is there into bb, a batch at most. */
+/* Gather what is there into bb, a batch at most, as long as it need come up here. */
 static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
     backend_end_e end = BACKEND_END_NONE;
@@ -228,10 +228,21 @@ static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
     apr_size_t len;
 
     while (end == BACKEND_END_NONE && x->receiving < BACKEND_RECV_DONE && x->bytes_in < until
-           && (x->in_fresh || x->readable)) {
+           && (x->in_fresh || x->readable) && !backend_splice_fits(x)) {
         end = relay_piece(x, bb, &len);
     }
     return end;
+}
+
+/* From socket to socket. */
+static backend_end_e relay_splice(backend_exchange_t *x)
+{
+    apr_status_t rv;
+    int error = 0;
+    backend_io_e io = backend_splice(x, &error, &rv);
+
+    return rv != APR_SUCCESS ? relay_stopped(x, rv)
+           : io == BACKEND_IO_DONE ? BACKEND_END_NONE : relay_no_bytes(x, io, error);
 }
 
 /* httpd's own page takes the answer's place. Its body is read all the same, if
@@ -251,12 +262,19 @@ static backend_end_e relay_drop(backend_exchange_t *x, backend_end_e end)
 backend_end_e backend_relay_step(backend_exchange_t *x)
 {
     apr_bucket_brigade *bb = x->relay_bb;
-    backend_end_e end = relay_gather(x, bb), passed;
+    backend_end_e end, passed;
+    int flush;
 
+    if (x->passed && !x->unflushed && backend_splice_fits(x)) {
+        return relay_splice(x);
+    }
+    end = relay_gather(x, bb);
     if (x->dropping) {
         return relay_drop(x, end);
     }
     x->unflushed = x->unflushed || !APR_BRIGADE_EMPTY(bb);
+    /* What is there goes out before more is waited for, or goes another way. */
+    flush = !x->readable || backend_splice_fits(x);
     if (end == BACKEND_END_NONE && x->receiving == BACKEND_RECV_DONE) {
         end = relay_finish(x, bb);
     }
@@ -265,9 +283,8 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
         passed = relay_whole(x, bb);
         end = passed == BACKEND_END_NONE && end != BACKEND_END_NONE ? BACKEND_END_ANSWERED : passed;
     }
-    else if (!APR_BRIGADE_EMPTY(bb) || (!x->readable && (x->unflushed || !x->passed))) {
-        /* What is there goes out before more is waited for. */
-        if (!x->readable) {
+    else if (!APR_BRIGADE_EMPTY(bb) || (flush && (x->unflushed || !x->passed))) {
+        if (flush) {
             APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(relay_alloc(x)));
             x->unflushed = 0;
         }

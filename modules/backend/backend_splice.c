@@ -1,0 +1,179 @@
+/* A large body of known length from the link's socket to the client's, through a
+ * pipe: its bytes never come up into this process. Only where nothing stands
+ * between the two that could want to see them: no TLS, no HTTP/2, no filter that
+ * does more than count. The head, what came with it, and the last bytes go the
+ * ordinary way (backend_relay.c), so that all that begins or ends an answer is
+ * decided there.
+ *
+ * The pipe is empty before and after each step. What the filters would do with the
+ * bytes is done here: counting, and the client's time-out. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <apr_optional.h>
+#include <http_core.h>
+
+#include "backend_private.h"
+
+APLOG_USE_MODULE(usher_backend);
+
+/* What is shorter is not worth a pipe. */
+#define SPLICE_MIN 131072
+/* So much at the end goes the ordinary way. */
+#define TAIL 4096
+/* What a pipe holds. */
+#define PIECE 65536
+/* After so many bytes it is looked at the clock. */
+#define TURN 1048576
+
+/* Filters that leave a body as it is. The last two are there only before the head has
+ * gone: they take themselves away then. */
+static const char *const splice_idle_filters[] = {
+    "core", "content_length", "http_outerror", "reqtimeout", "http_header", "byterange"
+};
+#define IDLE_ALWAYS 4
+#define IDLE_BEFORE 6
+
+static int splice_is_idle(const ap_filter_t *f, int known)
+{
+    int i;
+
+    for (i = 0; i < known && strcmp(f->frec->name, splice_idle_filters[i]) != 0; ++i) {
+    }
+    return i < known;
+}
+
+static int splice_is_unfiltered(const backend_exchange_t *x)
+{
+    const ap_filter_t *f = x->r->output_filters;
+    int known = x->passed ? IDLE_ALWAYS : IDLE_BEFORE;
+
+    while (f && splice_is_idle(f, known)) {
+        f = f->next;
+    }
+    return !f;
+}
+
+/* How much of the body may go this way. */
+static apr_off_t splice_left(const backend_exchange_t *x)
+{
+    apr_off_t left = x->answer.content_length - x->body_received;
+
+    return x->pipe || left > SPLICE_MIN ? left - TAIL : 0;
+}
+
+int backend_splice_fits(backend_exchange_t *x)
+{
+    if (x->ends != BACKEND_ENDS_LENGTH || x->no_splice || x->in_fresh || x->dropping
+        || splice_left(x) <= 0 || x->sending != BACKEND_SEND_DONE || !x->body.eos) {
+        return 0;
+    }
+    x->no_splice = x->link->tls || x->r->connection->master || x->client_fd < 0
+                   || !splice_is_unfiltered(x);
+    return !x->no_splice;
+}
+
+static apr_status_t splice_close(void *data)
+{
+    int *ends = data;
+
+    close(ends[0]);
+    close(ends[1]);
+    return APR_SUCCESS;
+}
+
+static int splice_open(backend_exchange_t *x)
+{
+    int *ends = apr_palloc(x->r->pool, 2 * sizeof(*ends));
+
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return 0;
+    }
+    apr_pool_cleanup_register(x->r->pool, ends, splice_close, apr_pool_cleanup_null);
+    x->pipe = ends;
+    return 1;
+}
+
+static apr_status_t splice_wait(const backend_exchange_t *x)
+{
+    struct pollfd fd = { .fd = x->client_fd, .events = POLLOUT };
+    apr_interval_time_t max = x->r->server->timeout;
+    int ready;
+
+    apr_socket_timeout_get(ap_get_conn_socket(x->r->connection), &max);
+    do {
+        ready = poll(&fd, 1, max < 0 ? -1 : (int)apr_time_as_msec(max));
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0 ? APR_SUCCESS : ready == 0 ? APR_TIMEUP : errno;
+}
+
+/* What is in the pipe, to the client. */
+static apr_status_t splice_out(backend_exchange_t *x, apr_size_t len)
+{
+    apr_status_t rv = APR_SUCCESS;
+    ssize_t n;
+
+    while (len && rv == APR_SUCCESS) {
+        n = splice(x->pipe[0], NULL, x->client_fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (n > 0) {
+            len -= (apr_size_t)n;
+        }
+        else if (n < 0 && errno == EAGAIN) {
+            rv = splice_wait(x);
+        }
+        else if (n == 0 || errno != EINTR) {
+            rv = n ? errno : APR_EOF;
+        }
+    }
+    return rv;
+}
+
+static void splice_count(backend_exchange_t *x, apr_off_t len)
+{
+    APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_out) *logio
+        = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_out);
+
+    x->r->bytes_sent += len;
+    if (logio) {
+        logio(x->r->connection, len);
+    }
+}
+
+/* One piece from the link into the pipe. */
+static backend_io_e splice_in(backend_exchange_t *x, apr_size_t *len, int *error)
+{
+    apr_off_t left = splice_left(x);
+    backend_io_e io = backend_link_splice(x->link, x->pipe[1],
+                                          left < PIECE ? (apr_size_t)left : PIECE, len, error);
+
+    if (io == BACKEND_IO_FAILED && *error == EINVAL) {
+        x->no_splice = 1; /* not with such sockets */
+        return BACKEND_IO_DONE;
+    }
+    x->bytes_in += (apr_off_t)*len;
+    x->body_received += (apr_off_t)*len;
+    x->progress_at = *len ? 0 : x->progress_at;
+    return io;
+}
+
+backend_io_e backend_splice(backend_exchange_t *x, int *error, apr_status_t *rv)
+{
+    backend_io_e io = BACKEND_IO_DONE;
+    apr_off_t from = x->body_received, until = from + TURN;
+    apr_size_t len;
+
+    *rv = APR_SUCCESS;
+    if (!x->pipe && (x->r->connection->data_in_output_filters || !splice_open(x))) {
+        x->no_splice = 1;
+    }
+    while (io == BACKEND_IO_DONE && *rv == APR_SUCCESS && x->body_received < until
+           && !x->no_splice && splice_left(x) > 0) {
+        io = splice_in(x, &len, error);
+        *rv = splice_out(x, len);
+    }
+    if (*rv != APR_SUCCESS) {
+        x->r->connection->aborted = 1;
+    }
+    splice_count(x, x->body_received - from);
+    return io;
+}
