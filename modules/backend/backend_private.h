@@ -900,6 +900,10 @@ backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
  * is with the client. */
 int backend_splice_fits(backend_exchange_t *x);
 
+/** How much has to be read before more of it may go so: between two packets (AJP). 0: it
+ * does not matter. */
+apr_size_t backend_splice_gap(const backend_exchange_t *x);
+
 /**
  * Let what is there go so, as long as that fits.
  * @param error   gets an errno when the link failed
