@@ -319,6 +319,7 @@ int backend_body_begin(backend_exchange_t *x)
     framed = body_frame(x, length, coding);
     body->withheld = framed && body_is_withheld(x);
     if (body->withheld) {
+        backend_gulp_begin(r->connection);
         return OK;
     }
     rc = framed ? body_read_ahead(x, PREFETCH, 1)
@@ -326,6 +327,9 @@ int backend_body_begin(backend_exchange_t *x)
     if (rc == OK && body->eos) {
         body->framing = BACKEND_BODY_LENGTH;
         body->length = body->read;
+    }
+    else if (rc == OK) {
+        backend_gulp_begin(r->connection);
     }
     return rc;
 }

@@ -473,6 +473,7 @@ int backend_exchange_run(backend_exchange_t *x)
 
     exchange_begin(x);
     rc = exchange_loop(x);
+    backend_gulp_end(x->r->connection);
     exchange_member_done(x, x->outcome == USHER_OUTCOME_OK ? x->answer.status : 0);
     if (x->has_next) {
         x->picker->done(x->picker, x->r, &x->next_member, USHER_OUTCOME_CLIENT, 0);

@@ -12,6 +12,7 @@
  * backend_connect.c   the link: a kept one, or a new one
  * backend_head.c      the head of the request that is sent
  * backend_body.c      the client's body, and what is held of it
+ * backend_gulp.c      a large one, read in large pieces
  * backend_send.c      the sender
  * backend_receive.c   the receiver, up to the end of the head
  * backend_http.c      what the protocol HTTP/1 makes of both
@@ -811,6 +812,16 @@ void backend_body_connected(backend_exchange_t *x);
 
 /** Whether all of it may be sent from its first byte again. */
 int backend_body_is_whole(const backend_exchange_t *x);
+
+/* backend_gulp.c */
+
+void backend_gulp_register(void);
+
+/** A large body follows: the client's connection is read in large pieces. */
+void backend_gulp_begin(conn_rec *c);
+
+/** As httpd does. */
+void backend_gulp_end(conn_rec *c);
 
 /* backend_send.c */
 

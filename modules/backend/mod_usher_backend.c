@@ -52,6 +52,7 @@ static void backend_register_hooks(apr_pool_t *p)
 {
     APR_REGISTER_OPTIONAL_FN(usher_backend_serves);
     backend_tls_register();
+    backend_gulp_register();
     ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(backend_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
