@@ -394,7 +394,6 @@ typedef struct backend_body_t {
     unsigned int withheld : 1; /**< the client waits for 100 Continue */
     unsigned int both : 1;    /**< it came with a length and a coding: close
                                * the connection after it */
-    apr_status_t ahead_rv;    /**< how reading ahead of what is asked for failed */
     unsigned int gap : 1;     /**< bytes were sent on without being held: it
                                * cannot be sent again */
     /* What is held: the bytes up to held = mem_len + file_len. */
@@ -406,6 +405,7 @@ typedef struct backend_body_t {
     apr_off_t file_len;
     /* What was read and is not held: lies in bb. */
     apr_bucket_brigade *bb;
+    apr_status_t ahead_rv;    /**< how a read failed that was ahead of what is asked for */
 } backend_body_t;
 
 /** Where the sending of an attempt is. */

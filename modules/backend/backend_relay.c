@@ -169,15 +169,20 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
                                backend_tls_strerror(x->link, error, x->r->pool)));
 }
 
+/* Of what is to be read, with what is there. */
 static apr_size_t relay_piece_size(const backend_exchange_t *x)
 {
     apr_off_t size = x->answer.content_length >= 0 && x->ends != BACKEND_ENDS_CHUNKED
                          ? x->answer.content_length - x->body_received : x->body_received;
     apr_size_t gap = backend_splice_gap(x);
 
-    if (x->in_fresh || gap) {
-        return x->in_len + (x->in_fresh ? 0 : gap); /* fresh: nothing is read */
+    if (x->in_fresh) {
+        return x->in_len; /* nothing is read */
     }
+    if (gap) {
+        return x->in_len + gap;
+    }
+    size += x->ends == BACKEND_ENDS_PACKET ? PIECE_MIN : 0; /* frames, and its end */
     size = size < PIECE_MIN ? PIECE_MIN : size;
     return x->in_len + (size > PIECE_MAX ? PIECE_MAX : (apr_size_t)size);
 }
