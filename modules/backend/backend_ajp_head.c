@@ -207,26 +207,10 @@ static const char *ajp_head_activation(const backend_exchange_t *x)
            : status & (PROXY_WORKER_DISABLED | PROXY_WORKER_DRAIN) ? "DIS" : "ACT";
 }
 
-#define PORT_SIZE 6
-
-/* As text, at the end of buf. */
-static const char *ajp_head_port(char buf[PORT_SIZE], apr_port_t port)
-{
-    char *at = buf + PORT_SIZE - 1;
-
-    *at = '\0';
-    do {
-        *--at = (char)('0' + port % 10);
-        port /= 10;
-    } while (port);
-    return at;
-}
-
 static void ajp_head_put_named(const backend_exchange_t *x, usher_ajp_writer_t *w, int tls)
 {
     request_rec *r = x->r;
     const apr_array_header_t *env = apr_table_elts(r->subprocess_env);
-    char port[PORT_SIZE];
     const char *protocol;
     int i;
 
@@ -236,7 +220,7 @@ static void ajp_head_put_named(const backend_exchange_t *x, usher_ajp_writer_t *
             usher_ajp_put_named(w, "AJP_SSL_PROTOCOL", protocol);
         }
     }
-    usher_ajp_put_named(w, "AJP_REMOTE_PORT", ajp_head_port(port, r->useragent_addr->port));
+    usher_ajp_put_named(w, "AJP_REMOTE_PORT", apr_itoa(r->pool, r->useragent_addr->port));
     usher_ajp_put_named(w, "AJP_LOCAL_ADDR", r->connection->local_ip);
     if (apr_table_get(r->subprocess_env, "BALANCER_NAME")
         && !apr_table_get(r->subprocess_env, "AJP_JK_LB_ACTIVATION")) {
