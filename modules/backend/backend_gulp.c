@@ -91,7 +91,9 @@ static apr_status_t gulp_insert(conn_rec *c, apr_bucket_brigade *bb, apr_socket_
 {
     gulp_t *gulp;
 
-    if (c->master || c->outgoing) {
+    /* A connection to a backend has other things there (backend_tls.c). */
+    if (c->master || c->outgoing
+        || ap_get_module_config(c->conn_config, &usher_backend_module)) {
         return AP_DECLINED;
     }
     gulp = apr_palloc(c->pool, sizeof(*gulp));

@@ -27,8 +27,8 @@ APLOG_USE_MODULE(usher_backend);
 #define PACKET_MIN 32768
 /* What a pipe holds. */
 #define PIECE 65536
-/* After so many bytes it is looked at the clock. */
-#define TURN 1048576
+/* After so many bytes it is time to look at the clock. */
+#define TURN 262144
 
 /* Filters that leave a body as it is. The last two are there only before the head has
  * gone: they take themselves away then. */
@@ -94,7 +94,8 @@ int backend_splice_fits(backend_exchange_t *x)
         return 0;
     }
     x->no_splice = x->link->tls || x->r->connection->master || x->client_fd < 0
-                   || !splice_is_unfiltered(x);
+                   || !splice_is_unfiltered(x)
+                   || apr_table_get(x->r->subprocess_env, "usher-no-splice");
     return !x->no_splice;
 }
 
