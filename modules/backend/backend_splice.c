@@ -1,5 +1,6 @@
-/* A large body of known length, or a large packet's worth of it (AJP), from the link's socket to the client's, through a
- * pipe: its bytes never come up into this process. Only where nothing stands
+/* A large body of known length from the link's socket to the client's, through a
+ * pipe: its bytes never come up into this process; over AJP the data of each large
+ * packet, while what frames it does come up. Only where nothing stands
  * between the two that could want to see them: no TLS, no HTTP/2, no filter that
  * does more than count. The head, what came with it, and the last bytes go the
  * ordinary way (backend_relay.c), so that all that begins or ends an answer is
@@ -25,6 +26,9 @@ APLOG_USE_MODULE(usher_backend);
 #define TAIL 4096
 /* A packet of less is read with others. */
 #define PACKET_MIN 32768
+/* And in packets only a very large body: each comes up in between, and where many share the
+ * CPU, few of them are whole when they are looked at (measured). */
+#define PACKETS_MIN 4194304
 /* What a pipe holds. */
 #define PIECE 65536
 /* After so many bytes it is time to look at the clock. */
@@ -62,8 +66,9 @@ static int splice_is_unfiltered(const backend_exchange_t *x)
 static apr_off_t splice_body_left(const backend_exchange_t *x)
 {
     apr_off_t left = x->answer.content_length - x->body_received;
+    apr_off_t least = x->ends == BACKEND_ENDS_PACKET ? PACKETS_MIN : SPLICE_MIN;
 
-    return x->pipe || left > SPLICE_MIN ? left - TAIL : 0;
+    return x->pipe || left > least ? left - TAIL : 0;
 }
 
 /* How much may go this way. What packets have behind their data comes up, and the next

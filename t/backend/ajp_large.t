@@ -67,7 +67,7 @@ sub packets {
     return @all;
 }
 
-my $size = 1_000_003;
+my $size = 5_000_003;
 my $sum = pattern_sha1($size);
 
 sub headers { return ajp_send_headers(200, ['Content-Length' => $size]) }
