@@ -10,8 +10,9 @@ APLOG_USE_MODULE(usher_backend);
 /* Read in pieces that grow with what comes. */
 #define PIECE_MIN 8192
 #define PIECE_MAX 65536
-/* So much is read, framing too, before the client gets it, as long as more is there. */
-#define BATCH 131072
+/* And of a body of which so much has come, in larger ones. */
+#define LARGE 1048576
+#define PIECE_LARGE 131072
 
 static apr_bucket_alloc_t *relay_alloc(const backend_exchange_t *x)
 {
@@ -169,6 +170,17 @@ static backend_end_e relay_no_bytes(backend_exchange_t *x, backend_io_e io, int 
                                backend_tls_strerror(x->link, error, x->r->pool)));
 }
 
+static apr_size_t relay_piece_max(const backend_exchange_t *x)
+{
+    return x->body_received < LARGE ? PIECE_MAX : PIECE_LARGE;
+}
+
+/* So much is read, framing too, before the client gets it, as long as more is there. */
+static apr_off_t relay_batch(const backend_exchange_t *x)
+{
+    return 2 * (apr_off_t)relay_piece_max(x);
+}
+
 /* Of what is to be read, with what is there. */
 static apr_size_t relay_piece_size(const backend_exchange_t *x)
 {
@@ -184,7 +196,8 @@ static apr_size_t relay_piece_size(const backend_exchange_t *x)
     }
     size += x->ends == BACKEND_ENDS_PACKET ? PIECE_MIN : 0; /* frames, and its end */
     size = size < PIECE_MIN ? PIECE_MIN : size;
-    return x->in_len + (size > PIECE_MAX ? PIECE_MAX : (apr_size_t)size);
+    size = size > (apr_off_t)relay_piece_max(x) ? (apr_off_t)relay_piece_max(x) : size;
+    return x->in_len + (apr_size_t)size;
 }
 
 /* One piece into bb: what came with the head, or a read, with what the one before
@@ -230,7 +243,7 @@ static backend_end_e relay_piece(backend_exchange_t *x, apr_bucket_brigade *bb, 
 static backend_end_e relay_gather(backend_exchange_t *x, apr_bucket_brigade *bb)
 {
     backend_end_e end = BACKEND_END_NONE;
-    apr_off_t until = x->bytes_in + BATCH;
+    apr_off_t until = x->bytes_in + relay_batch(x);
     apr_size_t len;
 
     while (end == BACKEND_END_NONE && x->receiving < BACKEND_RECV_DONE && x->bytes_in < until
