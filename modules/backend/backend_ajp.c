@@ -51,7 +51,7 @@ static void ajp_put_end(backend_exchange_t *x)
 /* One packet of the body, as large as it was asked for. */
 static backend_end_e ajp_queue_body(backend_exchange_t *x, int *want)
 {
-    apr_size_t max = backend_ajp_packet_max(x) - USHER_AJP_BODY_FRAME;
+    apr_size_t max = backend_ajp_piece_max(x);
     backend_pieces_t pieces;
 
     if (x->drop_body) {

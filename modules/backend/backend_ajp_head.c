@@ -22,30 +22,47 @@ apr_size_t backend_ajp_packet_max(const backend_exchange_t *x)
            : size > USHER_AJP_PACKET_MAX ? USHER_AJP_PACKET_MAX : APR_ALIGN(size, 1024);
 }
 
+apr_size_t backend_ajp_piece_max(const backend_exchange_t *x)
+{
+    return backend_ajp_packet_max(x) - USHER_AJP_BODY_FRAME;
+}
+
 /* Headers */
 
-/* Those that concern only the client's connection, or that are ours to say. */
+static int ajp_head_is(const char *name, const char *a)
+{
+    return ap_cstr_casecmp(name, a) == 0;
+}
+
+/* Those that concern only the client's connection, or that are ours to say. By the first
+ * letter, as most are none of these. */
 static int ajp_head_is_own(const char *name)
 {
-    static const char *const names[] = {
-        "Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Connection", "TE", "Trailer",
-        "Transfer-Encoding", "Upgrade", NULL
-    };
-    int i;
-
-    for (i = 0; names[i]; ++i) {
-        if (!ap_cstr_casecmp(name, names[i])) {
-            return 1;
-        }
+    switch (*name | 0x20) {
+    case 'c':
+        return ajp_head_is(name, "Connection") || ajp_head_is(name, "Content-Length");
+    case 'e':
+        return ajp_head_is(name, "Expect");
+    case 'k':
+        return ajp_head_is(name, "Keep-Alive");
+    case 'p':
+        return ajp_head_is(name, "Proxy-Connection");
+    case 't':
+        return ajp_head_is(name, "TE") || ajp_head_is(name, "Trailer")
+               || ajp_head_is(name, "Transfer-Encoding");
+    case 'u':
+        return ajp_head_is(name, "Upgrade");
+    default:
+        return 0;
     }
-    return 0;
 }
 
 /* What the client's Connection names; NULL: nothing but the usual. */
 static const char *ajp_head_tokens(request_rec *r)
 {
-    const char *tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
+    const char *tokens = apr_table_get(r->headers_in, "Connection");
 
+    tokens = tokens ? apr_table_getm(r->pool, r->headers_in, "Connection") : NULL;
     return tokens && ap_cstr_casecmp(tokens, "keep-alive") != 0
            && ap_cstr_casecmp(tokens, "close") != 0 ? tokens : NULL;
 }
@@ -53,7 +70,7 @@ static const char *ajp_head_tokens(request_rec *r)
 /* As ap_proxy_create_hdrbrgd() has it. */
 static int ajp_head_hides(request_rec *r, const char *name)
 {
-    return !ap_cstr_casecmp(name, "Proxy-Authorization") && r->user
+    return (*name | 0x20) == 'p' && ajp_head_is(name, "Proxy-Authorization") && r->user
            && !apr_table_get(r->subprocess_env, "Proxy-Chain-Auth");
 }
 
@@ -67,8 +84,11 @@ static const char *ajp_head_own_host(const backend_exchange_t *x)
                        port ? ":" : "", port ? x->uri.port_str : NULL, NULL);
 }
 
-static void ajp_head_forwarded(request_rec *r, apr_table_t *fields, const char *host)
+/* @param fields  a copy of the client's */
+static void ajp_head_forwarded(request_rec *r, apr_table_t *fields)
 {
+    const char *host = apr_table_get(r->headers_in, "Host");
+
     apr_table_mergen(fields, "X-Forwarded-For", r->useragent_ip);
     if (host) {
         apr_table_mergen(fields, "X-Forwarded-Host", host);
@@ -83,7 +103,6 @@ static const apr_table_t *ajp_head_fields(backend_exchange_t *x)
     int forwarded = x->dconf->add_forwarded_headers_set && x->dconf->add_forwarded_headers
                     && r->proxyreq == PROXYREQ_REVERSE;
     int own_host = x->dconf->preserve_host_set && !x->dconf->preserve_host;
-    const char *host = apr_table_get(r->headers_in, "Host");
     const char *tokens = ajp_head_tokens(r), *via = backend_answer_via(x);
     apr_table_t *fields = r->headers_in;
 
@@ -98,7 +117,7 @@ static const apr_table_t *ajp_head_fields(backend_exchange_t *x)
         apr_table_setn(fields, "Host", ajp_head_own_host(x));
     }
     if (forwarded) {
-        ajp_head_forwarded(r, fields, host);
+        ajp_head_forwarded(r, fields);
     }
     if (x->sconf->viaopt == via_block) {
         apr_table_unset(fields, "Via");
@@ -212,7 +231,7 @@ static void ajp_head_put_named(const backend_exchange_t *x, usher_ajp_writer_t *
     for (i = 0; i < env->nelts; ++i) {
         const apr_table_entry_t *entry = &APR_ARRAY_IDX(env, i, apr_table_entry_t);
 
-        if (!strncmp(entry->key, "AJP_", 4)) {
+        if (*entry->key == 'A' && !strncmp(entry->key, "AJP_", 4)) {
             usher_ajp_put_named(w, entry->key + 4, entry->val);
         }
     }

@@ -356,6 +356,7 @@ static backend_body_e body_from_file(backend_exchange_t *x, apr_size_t max,
     }
     pieces->iov[0].iov_base = x->file_buf;
     pieces->iov[0].iov_len = (size_t)got;
+    pieces->len = 1;
     return BACKEND_BODY_DATA;
 }
 
@@ -368,8 +369,8 @@ static backend_body_e body_from_buckets(backend_exchange_t *x, apr_size_t max,
     apr_bucket *e;
 
     for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && max
-         && x->out_buckets < BACKEND_PIECES_MAX; e = APR_BUCKET_NEXT(e)) {
-        struct iovec *iov = &pieces->iov[x->out_buckets];
+         && pieces->len < BACKEND_PIECES_MAX; e = APR_BUCKET_NEXT(e)) {
+        struct iovec *iov = &pieces->iov[pieces->len];
 
         if (apr_bucket_read(e, &data, &iov->iov_len, APR_BLOCK_READ) != APR_SUCCESS) {
             return BACKEND_BODY_FAILED;
@@ -380,10 +381,24 @@ static backend_body_e body_from_buckets(backend_exchange_t *x, apr_size_t max,
         }
         iov->iov_base = (char *)data;
         max -= iov->iov_len;
+        pieces->len++;
         x->out_buckets++;
     }
-    pieces->len = x->out_buckets;
     return BACKEND_BODY_DATA;
+}
+
+/* What is held in memory, and where nothing is held beyond, what follows. */
+static backend_body_e body_from_memory(backend_exchange_t *x, apr_size_t max,
+                                       backend_pieces_t *pieces)
+{
+    backend_body_t *body = &x->body;
+    apr_size_t left = body->mem_len - (apr_size_t)x->body_at;
+
+    pieces->iov[0].iov_base = body->mem + x->body_at;
+    pieces->iov[0].iov_len = left < max ? left : max;
+    pieces->len = 1;
+    return body->file_len ? BACKEND_BODY_DATA
+                          : body_from_buckets(x, max - pieces->iov[0].iov_len, pieces);
 }
 
 /* What is already here. END: there is none. */
@@ -393,19 +408,15 @@ static backend_body_e body_pieces(backend_exchange_t *x, apr_size_t max,
     backend_body_t *body = &x->body;
 
     x->out_buckets = 0;
-    pieces->len = 1;
+    pieces->len = 0;
     if (x->body_at < (apr_off_t)body->mem_len) {
-        pieces->iov[0].iov_base = body->mem + x->body_at;
-        pieces->iov[0].iov_len = body->mem_len - (apr_size_t)x->body_at;
-        if (pieces->iov[0].iov_len > max) {
-            pieces->iov[0].iov_len = max;
-        }
-        return BACKEND_BODY_DATA;
+        return body_from_memory(x, max, pieces);
     }
     if (x->body_at < body_held(body)) {
         return body_from_file(x, max, pieces);
     }
-    return !body->bb || APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END : body_from_buckets(x, max, pieces);
+    return !body->bb || APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END
+                                                    : body_from_buckets(x, max, pieces);
 }
 
 /* A filter may have made it longer or shorter than was announced: the backend
@@ -437,15 +448,40 @@ static apr_size_t body_sum(const backend_pieces_t *pieces)
     return sum;
 }
 
+/* Read until n bytes are there that were not sent. EAGAIN: it has sent no more just now. */
+static apr_status_t body_fetch_ahead(backend_exchange_t *x, apr_size_t n)
+{
+    backend_body_t *body = &x->body;
+    apr_off_t until = x->body_at + (apr_off_t)n;
+
+    while (body->ahead_rv == APR_SUCCESS && !body->eos && body->read < until) {
+        body->ahead_rv = body_fetch(x, (apr_size_t)(until - body->read), 1);
+        if (APR_STATUS_IS_EAGAIN(body->ahead_rv)) {
+            body->ahead_rv = APR_SUCCESS;
+            return APR_EAGAIN;
+        }
+    }
+    return body->ahead_rv;
+}
+
+void backend_body_ahead(backend_exchange_t *x, apr_size_t n)
+{
+    body_fetch_ahead(x, n);
+}
+
 backend_body_e backend_body_next(backend_exchange_t *x, apr_size_t max,
                                  backend_pieces_t *pieces, int *status)
 {
     backend_body_t *body = &x->body;
     backend_body_e found;
-    apr_status_t rv;
+    apr_status_t rv = max == APR_SIZE_MAX ? APR_SUCCESS : body_fetch_ahead(x, max);
 
     *status = HTTP_BAD_REQUEST;
     for (;;) {
+        if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
+            *status = body_failed(x, rv);
+            return BACKEND_BODY_FAILED;
+        }
         found = body_pieces(x, max, pieces);
         if (found == BACKEND_BODY_DATA) {
             pieces->sum = body_sum(pieces);
@@ -458,14 +494,10 @@ backend_body_e backend_body_next(backend_exchange_t *x, apr_size_t max,
         if (body->eos) {
             return body_is_of_its_length(x, 0, 1) ? BACKEND_BODY_END : BACKEND_BODY_FAILED;
         }
-        rv = body_fetch(x, PIECE, 1);
-        if (APR_STATUS_IS_EAGAIN(rv)) {
+        if (rv != APR_SUCCESS) {
             return BACKEND_BODY_WAIT;
         }
-        if (rv != APR_SUCCESS) {
-            *status = body_failed(x, rv);
-            return BACKEND_BODY_FAILED;
-        }
+        rv = body_fetch(x, PIECE, 1);
     }
 }
 

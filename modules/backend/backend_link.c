@@ -364,11 +364,24 @@ static backend_io_e link_recv(backend_link_t *link, char *buf, apr_size_t size,
     return link_received(n, len, error);
 }
 
+/* For splice(), which cannot be told for one call. */
+static void link_never_waits(backend_link_t *link)
+{
+    int flags = fcntl(link->fd, F_GETFL);
+
+    if (flags >= 0 && fcntl(link->fd, F_SETFL, flags | O_NONBLOCK) == 0) {
+        link->waits = 0;
+    }
+}
+
 backend_io_e backend_link_splice(backend_link_t *link, int pipe, apr_size_t size,
                                  apr_size_t *len, int *error)
 {
     ssize_t n;
 
+    if (link->waits) {
+        link_never_waits(link);
+    }
     do {
         n = splice(link->fd, NULL, pipe, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     } while (n < 0 && errno == EINTR);

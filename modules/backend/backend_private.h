@@ -309,8 +309,7 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
 backend_io_e backend_link_await(backend_link_t *link, char *buf, apr_size_t size,
                                 apr_size_t *len, int *error);
 
-/** Receive into a pipe, from a link without TLS; it may wait as backend_link_await() does.
- * EINVAL: the system cannot do that. */
+/** Receive into a pipe, from a link without TLS. EINVAL: the system cannot do that. */
 backend_io_e backend_link_splice(backend_link_t *link, int pipe, apr_size_t size,
                                  apr_size_t *len, int *error);
 
@@ -418,6 +417,7 @@ typedef struct backend_body_t {
     apr_off_t file_len;
     /* What was read and is not held: lies in bb. */
     apr_bucket_brigade *bb;   /**< NULL: there is no body */
+    apr_status_t ahead_rv;    /**< how a read failed that was ahead of what is asked for */
 } backend_body_t;
 
 /** Where the sending of an attempt is. */
@@ -791,6 +791,9 @@ int backend_ajp_head_make(backend_exchange_t *x);
 /** Bytes of an AJP packet of this member, both ways, frame included. */
 apr_size_t backend_ajp_packet_max(const backend_exchange_t *x);
 
+/** Bytes of the request's body in such a packet. */
+apr_size_t backend_ajp_piece_max(const backend_exchange_t *x);
+
 /* backend_body.c */
 
 /** Judge the request's framing, read the first bytes of its body.
@@ -812,9 +815,17 @@ typedef struct backend_pieces_t {
     apr_size_t sum; /**< bytes in all of them */
 } backend_pieces_t;
 
-/** What comes next from x->body_at on, max bytes at most. Does not block. */
+/**
+ * What comes next from x->body_at on. Does not block.
+ * @param max  bytes at most, and as many where the client has sent them;
+ *             APR_SIZE_MAX: what is there
+ */
 backend_body_e backend_body_next(backend_exchange_t *x, apr_size_t max,
                                  backend_pieces_t *pieces, int *status);
+
+/** Read what backend_body_next() will be asked for, so that it need not be read then. Does
+ * not block; a failure is told by backend_body_next(). */
+void backend_body_ahead(backend_exchange_t *x, apr_size_t max);
 
 /** What backend_body_next() told was sent. */
 void backend_body_sent(backend_exchange_t *x);
@@ -932,6 +943,10 @@ backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
 /** Whether what follows of the body may go from socket to socket, once all before it
  * is with the client. */
 int backend_splice_fits(backend_exchange_t *x);
+
+/** How much has to be read before more of it may go so: between two packets (AJP). 0: it
+ * does not matter. */
+apr_size_t backend_splice_gap(const backend_exchange_t *x);
 
 /**
  * Let what is there go so, as long as that fits.

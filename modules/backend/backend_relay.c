@@ -181,14 +181,20 @@ static apr_off_t relay_batch(const backend_exchange_t *x)
     return 2 * (apr_off_t)relay_piece_max(x);
 }
 
+/* Of what is to be read, with what is there. */
 static apr_size_t relay_piece_size(const backend_exchange_t *x)
 {
     apr_off_t size = x->answer.content_length >= 0 && x->ends != BACKEND_ENDS_CHUNKED
                          ? x->answer.content_length - x->body_received : x->body_received;
+    apr_size_t gap = backend_splice_gap(x);
 
     if (x->in_fresh) {
         return x->in_len; /* nothing is read */
     }
+    if (gap) {
+        return x->in_len + gap;
+    }
+    size += x->ends == BACKEND_ENDS_PACKET ? PIECE_MIN : 0; /* frames, and its end */
     size = size < PIECE_MIN ? PIECE_MIN : size;
     size = size > (apr_off_t)relay_piece_max(x) ? (apr_off_t)relay_piece_max(x) : size;
     return x->in_len + (apr_size_t)size;

@@ -63,6 +63,10 @@ static void send_sent(backend_exchange_t *x, apr_size_t n)
     }
     else {
         backend_body_sent(x);
+        if (x->sending == BACKEND_SEND_AWAIT_ASK) {
+            /* While the backend reads that. */
+            backend_body_ahead(x, backend_ajp_piece_max(x));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 /* A large body of known length from the link's socket to the client's, through a
- * pipe: its bytes never come up into this process. Only where nothing stands
+ * pipe: its bytes never come up into this process; over AJP the data of each large
+ * packet, while what frames it does come up. Only where nothing stands
  * between the two that could want to see them: no TLS, no HTTP/2, no filter that
  * does more than count. The head, what came with it, and the last bytes go the
  * ordinary way (backend_relay.c), so that all that begins or ends an answer is
@@ -13,6 +14,8 @@
 #include <apr_optional.h>
 #include <http_core.h>
 
+#include "usher_ajp.h"
+
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -21,6 +24,11 @@ APLOG_USE_MODULE(usher_backend);
 #define SPLICE_MIN 131072
 /* So much at the end goes the ordinary way. */
 #define TAIL 4096
+/* A packet of less is read with others. */
+#define PACKET_MIN 32768
+/* And in packets only a very large body: each comes up in between, and where many share the
+ * CPU, few of them are whole when they are looked at (measured). */
+#define PACKETS_MIN 4194304
 /* What a pipe holds. */
 #define PIECE 65536
 /* After so many bytes it is time to look at the clock. */
@@ -54,17 +62,39 @@ static int splice_is_unfiltered(const backend_exchange_t *x)
     return !f;
 }
 
-/* How much of the body may go this way. */
-static apr_off_t splice_left(const backend_exchange_t *x)
+/* The same of the body, whatever frames it. */
+static apr_off_t splice_body_left(const backend_exchange_t *x)
 {
     apr_off_t left = x->answer.content_length - x->body_received;
+    apr_off_t least = x->ends == BACKEND_ENDS_PACKET ? PACKETS_MIN : SPLICE_MIN;
 
-    return x->pipe || left > SPLICE_MIN ? left - TAIL : 0;
+    return x->pipe || left > least ? left - TAIL : 0;
+}
+
+/* How much may go this way. What packets have behind their data comes up, and the next
+ * one's beginning. */
+static apr_off_t splice_left(const backend_exchange_t *x)
+{
+    apr_off_t left = splice_body_left(x), packet;
+
+    if (x->ends != BACKEND_ENDS_PACKET) {
+        return left;
+    }
+    packet = x->packet_left > (x->pipe ? TAIL : PACKET_MIN) ? (apr_off_t)x->packet_left - 1 : 0;
+    return left < packet ? left : packet;
+}
+
+apr_size_t backend_splice_gap(const backend_exchange_t *x)
+{
+    return x->pipe && !x->no_splice && x->ends == BACKEND_ENDS_PACKET
+           && splice_body_left(x) > 0 && x->in_len < USHER_AJP_DATA_AT
+               ? x->packet_left + USHER_AJP_DATA_AT - x->in_len : 0;
 }
 
 int backend_splice_fits(backend_exchange_t *x)
 {
-    if (x->ends != BACKEND_ENDS_LENGTH || x->no_splice || x->in_fresh || x->dropping
+    if ((x->ends != BACKEND_ENDS_LENGTH && x->ends != BACKEND_ENDS_PACKET) || x->no_splice
+        || x->bodyless || x->in_fresh || x->dropping
         || splice_left(x) <= 0 || x->sending != BACKEND_SEND_DONE || !x->body.eos) {
         return 0;
     }
@@ -154,6 +184,7 @@ static backend_io_e splice_in(backend_exchange_t *x, apr_size_t *len, int *error
     }
     x->bytes_in += (apr_off_t)*len;
     x->body_received += (apr_off_t)*len;
+    x->packet_left -= x->ends == BACKEND_ENDS_PACKET ? *len : 0;
     x->progress_at = *len ? 0 : x->progress_at;
     return io;
 }

@@ -104,6 +104,9 @@ typedef enum {
     USHER_AJP_PONG = 0x09     /**< CPONG */
 } usher_ajp_type_e;
 
+/** Bytes of a BODY packet before its data. */
+#define USHER_AJP_DATA_AT 7
+
 /** A packet of a container. */
 typedef struct usher_ajp_packet_t {
     usher_ajp_type_e type;

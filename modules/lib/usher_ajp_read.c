@@ -8,8 +8,7 @@
 
 #define FRAME_LEN 4
 #define TYPED_LEN 5 /* with the type */
-/* Bytes of a BODY before its data, and of all of it but the data, frame not included. */
-#define BODY_DATA_AT 7
+/* Bytes of a BODY but its data, frame not included. */
 #define BODY_OVERHEAD 4
 /* Type, status, a null reason, number of headers */
 #define HEAD_LEN_MIN 7
@@ -80,7 +79,7 @@ static usher_parse_e read_body(const char *buf, apr_size_t len, usher_ajp_packet
 {
     unsigned int data_len = int_at(buf + 2) - BODY_OVERHEAD;
     const char said[2] = { (char)(unsigned char)(data_len >> 8), (char)(unsigned char)data_len };
-    apr_size_t have = len < BODY_DATA_AT ? len - TYPED_LEN : sizeof(said);
+    apr_size_t have = len < USHER_AJP_DATA_AT ? len - TYPED_LEN : sizeof(said);
 
     if (memcmp(buf + TYPED_LEN, said, have)) {
         *why = "data of a length that does not fit its packet";
@@ -90,7 +89,7 @@ static usher_parse_e read_body(const char *buf, apr_size_t len, usher_ajp_packet
         return USHER_PARSE_MORE;
     }
     packet->type = USHER_AJP_BODY;
-    packet->len = BODY_DATA_AT;
+    packet->len = USHER_AJP_DATA_AT;
     packet->data_len = data_len;
     packet->reuse = 0;
     return USHER_PARSE_DONE;

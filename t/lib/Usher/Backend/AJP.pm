@@ -90,12 +90,12 @@ sub step_read_asking {
 # Asks for the body again and again, also when it is at its end; with bytes of the
 # answer behind the question.
 sub step_ask_body {
-    my ($self, $times, $behind) = @_;
+    my ($self, $times, $behind, $size) = @_;
     my $req = $self->{request};
 
     $self->_body_packet if delete $self->{body}{first};
     for (my $n = 0; !defined $times || $n < $times; $n++) {
-        $self->put(ajp_get_body() . ($behind // ''));
+        $self->put(ajp_get_body($size) . ($behind // ''));
         my $bytes = $self->_body_packet;
         $req->{body_len} += length $bytes;
         $self->{sha}->add($bytes);

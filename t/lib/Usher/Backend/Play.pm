@@ -24,8 +24,8 @@
 #     leave_body()               nothing
 #     say_continue()             send "100 Continue"
 #     read_asking(@sizes)        AJP: all, with GET_BODY_CHUNKs for these sizes in turn
-#     ask_body($times, $bytes)   AJP: GET_BODY_CHUNK again and again (without: for ever), with
-#                                these bytes of the answer behind it
+#     ask_body($times, $bytes, $n)  AJP: GET_BODY_CHUNK again and again (without: for ever),
+#                                with these bytes of the answer behind it, for $n bytes
 #   TLS (see also on() in Usher::Backend); cut() is then without close_notify
 #     flight($n, $size, $s)      the server's first flight, $n bytes of it (without: all), as a
 #                                trickle where $size is given; goes on with the rest after the play
