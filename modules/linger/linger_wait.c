@@ -17,6 +17,9 @@
  * connection's client is not in a hurry. */
 #define WAIT_LATE_MAX 2
 
+/* How long for the last request of a connection whose process stops. */
+#define WAIT_LAST (20 * APR_TIME_C(1000))
+
 /* Of a connection; in its conn_config. */
 typedef struct {
     const server_rec *server; /* that answered last */
@@ -134,6 +137,9 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
     if (!wait_flush(c)) {
         return LINGER_SKIP_OUTPUT;
     }
+    if (wait_is_stopping()) {
+        return wait_poll(c, WAIT_LAST) == LINGER_HIT ? LINGER_LAST : LINGER_MISS;
+    }
     if (conn->late >= WAIT_LATE_MAX) {
         return LINGER_SKIP_LATE;
     }
@@ -144,6 +150,9 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
         return LINGER_SKIP_THREADS;
     }
     outcome = wait_poll(c, conf->time);
+    if (outcome == LINGER_MISS && wait_is_stopping()) {
+        outcome = wait_poll(c, WAIT_LAST);
+    }
     return outcome == LINGER_HIT && wait_is_stopping() ? LINGER_LAST : outcome;
 }
 
