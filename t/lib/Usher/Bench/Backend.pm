@@ -1,5 +1,6 @@
 # What stands behind the proxies of the benchmarks: one nginx that answers from
-# memory and from files, and one Tomcat for AJP. Both answer the same requests:
+# memory and from files, and Tomcat for AJP, a second one for packets of 64 KiB.
+# All answer the same requests:
 #   /1k  /h30 (30 fields)  /1m  /100m  /post (reads all of the body)
 # and the same below /b/, which the proxies send through a balancer.
 package Usher::Bench::Backend;
@@ -9,6 +10,7 @@ use warnings FATAL => 'all';
 
 use File::Copy qw(copy);
 use Usher::Bench::Daemon ();
+use Usher::Certs ();
 use Usher::Env ();
 use Usher::Tomcat ();
 use Usher::Wait;
@@ -18,10 +20,19 @@ our %size = ('1k' => 1024, 'h30' => 1024, '1m' => 1 << 20, '100m' => 100 << 20, 
 # The name and value of the nth of thirty fields: about 45 bytes each.
 sub field { sprintf('X-Bench-Field-%02d', $_[0]), sprintf('value-%02d-of-thirty', $_[0]) }
 
-# Three ports, for the three members of a balancer.
+# Three ports, for the three members of a balancer; with tls => 1 another one with
+# TLS.
 sub nginx {
+    my (%opt) = @_;
     my @ports = map { free_port() } 1 .. 3;
     my $listen = join '', map { "listen 127.0.0.1:$_ backlog=1024;\n" } @ports;
+    my $tls_port = free_port();
+    my $certs = $opt{tls} ? Usher::Certs->new : undef;
+    my $tls = $certs ? <<"EOT" : '';
+listen 127.0.0.1:$tls_port ssl backlog=1024;
+ssl_certificate ${\ $certs->cert('good') };
+ssl_certificate_key ${\ $certs->key('good') };
+EOT
     my $body = 'x' x $size{'1k'};
     my $fields = join '', map { sprintf "add_header %s %s;\n", field($_) } 1 .. 30;
     my $user = $> == 0 ? 'user nobody ' . getgrgid((getpwnam 'nobody')[3]) . ';' : '';
@@ -49,6 +60,7 @@ http {
     upstream whole { server unix:\@ROOT\@/whole; keepalive 64; }
     server {
         $listen
+        $tls
         location ~ ^/(b/)?1k\$ { return 200 "$body"; }
         location ~ ^/(b/)?h30\$ { $fields return 200 "$body"; }
         location ~ ^/(b/)?(1m|100m)\$ { alias \@ROOT\@/\$2; }
@@ -64,19 +76,21 @@ http {
     server { listen unix:\@ROOT\@/whole; location / { return 200 "ok"; } }
 }
 EOT
-    # Files without blocks: read from memory.
-    for my $name ('1m', '100m') {
+    # Files without blocks: read from memory. httpd itself has all of them as files.
+    for my $name ('1k', '1m', '100m') {
         open my $fh, '>', $self->root . "/$name" or die $!;
         truncate $fh, $size{$name} or die $!;
         close $fh;
     }
     $self->{ports} = \@ports;
+    @$self{qw(tls_port ca)} = ($tls_port, $certs->ca) if $certs;
     return $self->start($ports[0], 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g', 'daemon off;');
 }
 
-# Tomcat with a page of its own below each of the paths.
+# Tomcat with a page of its own below each of the paths. packet_size => bytes of
+# its AJP packets, default Tomcat's
 sub tomcat {
-    my $self = Usher::Tomcat->start(proto => 'ajp');
+    my $self = Usher::Tomcat->start(proto => 'ajp', @_);
     my $webapp = "$self->{root}/base/webapps/ROOT";
 
     mkdir "$webapp/b";

@@ -1,43 +1,79 @@
 # The proxies that are compared, each configured to do the same: keep
 # connections on both sides, tell the backend who asked (X-Forwarded-*), write no
 # access log, pass bodies on as they come. Each has one process with threads, or
-# one event loop.
+# one event loop. And httpd without a proxy, which no handler can be faster than.
 package Usher::Bench::Contender;
 
 use strict;
 use warnings FATAL => 'all';
 
 use POSIX ();
+use Usher::Bench::Backend ();
 use Usher::Bench::Daemon ();
 use Usher::Env ();
 use Usher::Httpd ();
 use Usher::Tomcat ();
 use Usher::Wait;
 
-# Name => what is needed, and how it is started.
+my $large = qr/^(?:1m|100m|post)$/;
+
+# Name => how it is started, and what it takes part in: ajp, tls (requests over
+# AJP, over TLS to the backend), balances (only where three members are compared
+# with one), pages (only requests of these names, and no balancer); with: options
+# for start.
 my %contender = (
     proxy_http => { title => 'mod_proxy_http', start => \&_proxy_http },
     usher      => { title => 'Usher', start => \&_usher },
+    # A cluster of Usher's.
+    usher_balancer => { title => 'Usher, lbmethod=usher', balances => 1, start => \&_usher_balancer },
+    proxy_http_tls => { title => 'mod_proxy_http, TLS', tls => 1, start => \&_proxy_http },
+    usher_tls  => { title => 'Usher, TLS', tls => 1, start => \&_usher },
     proxy_ajp  => { title => 'mod_proxy_ajp', ajp => 1, start => \&_proxy_ajp },
     usher_ajp  => { title => 'Usher, AJP', ajp => 1, start => \&_usher_ajp },
     jk         => { title => 'mod_jk', ajp => 1, start => \&_jk },
+    # The same with packets of 64 KiB instead of 8, to a Tomcat that has them.
+    usher_ajp64 => { title => 'Usher, AJP, 64 KiB', ajp => 64, pages => $large, start => \&_usher_ajp },
+    proxy_ajp64 => { title => 'mod_proxy_ajp, 64 KiB', ajp => 64, pages => $large, start => \&_proxy_ajp },
+    jk64        => { title => 'mod_jk, 64 KiB', ajp => 64, pages => $large, start => \&_jk },
+    # With buffers of 64 KiB instead of 8 and 16, and without any.
+    proxy_http64 => { title => 'mod_proxy_http, 64 KiB', pages => $large, with => { buffer => 65536 }, start => \&_proxy_http },
     haproxy    => { title => 'HAProxy', start => \&_haproxy },
+    haproxy64  => { title => 'HAProxy, 64 KiB', pages => $large, with => { buffer => 65536 }, start => \&_haproxy },
+    haproxy_splice => { title => 'HAProxy, splice', pages => $large, with => { splice => 1 }, start => \&_haproxy },
     nginx      => { title => 'nginx', start => \&_nginx },
-    # For balancers only: a cluster of Usher's.
-    usher_balancer => { title => 'Usher, lbmethod=usher', balances => 1, start => \&_usher_balancer },
+    static     => { title => 'httpd itself, a file', pages => qr/^(?:1k|1m|100m)$/, start => \&_static },
 );
 
-sub all { qw(proxy_http usher usher_balancer usher_ajp proxy_ajp jk haproxy nginx) }
+sub all {
+    return qw(proxy_http proxy_http64 usher usher_balancer proxy_http_tls usher_tls proxy_ajp proxy_ajp64 usher_ajp usher_ajp64
+        jk jk64 haproxy haproxy64 haproxy_splice nginx static);
+}
+
+# The names in such a list, default all; those that cannot take part are named
+# to the reader.
+sub chosen {
+    my ($list) = @_;
+    my @names;
+
+    for my $name (defined $list ? split(/,/, $list) : all()) {
+        my $why = missing($name);
+        print "Left out: $name ($why)\n" if $why;
+        push @names, $name unless $why;
+    }
+    return @names;
+}
 
 # Why one cannot take part, or nothing.
 sub missing {
     my ($name) = @_;
 
     return "$name: there is no such proxy" unless $contender{$name};
-    return 'mod_jk is not installed' if $name eq 'jk' && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
-    return "$name is not installed" if $name =~ /^(haproxy|nginx)$/ && !Usher::Bench::Daemon::found($name);
-    my $module = $name =~ /^usher(?:_ajp)?$/ ? 'usher_backend' : $name;
+    return 'mod_jk is not installed' if $name =~ /^jk/ && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
+    return "$1 is not installed" if $name =~ /^(haproxy|nginx)/ && !Usher::Bench::Daemon::found($1);
+    my $module = $name eq 'usher_balancer' ? $name : 'usher_backend';
     return "mod_$module is not built" if $name =~ /^usher/ && !grep { $_ eq $module } Usher::Env::usher_modules();
+    return 'TLS needs mod_ssl and the openssl command'
+        if $contender{$name}{tls} && !(Usher::Env::load_modules('ssl') && Usher::Bench::Daemon::found('openssl'));
     if ($contender{$name}{ajp}) {
         my $why = Usher::Tomcat::missing();
         return "no Tomcat: $why" if $why;
@@ -45,12 +81,38 @@ sub missing {
     return;
 }
 
-# start(name, nginx => the HTTP backend, tomcat => the AJP one, %more options of
-# Usher::Httpd)
+# Whether it takes part in a scenario { page => name of the request, below => a
+# balancer's path, tls => over TLS to the backend }.
+sub takes {
+    my ($name, $scenario) = @_;
+    my $self = $contender{$name};
+
+    return if !$self->{tls} != !$scenario->{tls};
+    return if $self->{balances} && !$scenario->{below};
+    return !$self->{pages} || (!$scenario->{below} && $scenario->{page} =~ $self->{pages});
+}
+
+# The backends that the named ones need, as start() takes them.
+sub backends {
+    my @needs = map { $contender{$_} } @_;
+    my %backend = (nginx => Usher::Bench::Backend::nginx(tls => scalar grep { $_->{tls} } @needs));
+
+    $backend{tomcat} = Usher::Bench::Backend::tomcat() if grep { ($_->{ajp} // 0) == 1 } @needs;
+    $backend{tomcat64} = Usher::Bench::Backend::tomcat(packet_size => 65536) if grep { ($_->{ajp} // 0) == 64 } @needs;
+    return %backend;
+}
+
+# start(name, nginx => the HTTP backend, tomcat and tomcat64 => the AJP ones,
+# httpd => { more options of Usher::Httpd }, wrap => [what others run in])
 sub start {
     my ($class, $name, %opt) = @_;
     my $self = bless { name => $name, %{ $contender{$name} } }, $class;
 
+    %opt = (%opt, tls => $self->{tls}, %{ $self->{with} // {} });
+    if (($self->{ajp} // 0) == 64) {
+        $opt{tomcat} = $opt{tomcat64};
+        $opt{packet} = 65536;
+    }
     $self->{process} = delete($self->{start})->(%opt);
     $self->{port} = $self->{process}{port};
     return $self;
@@ -60,6 +122,7 @@ sub name  { $_[0]{name} }
 sub title { $_[0]{title} }
 sub title_of { $contender{ $_[0] }{title} }
 sub ajp   { $_[0]{ajp} }
+sub ajp_of { $contender{ $_[0] }{ajp} }
 sub balances { $_[0]{balances} }
 sub port  { $_[0]{port} }
 sub stop  { $_[0]{process}->stop }
@@ -123,25 +186,51 @@ EOT
 
 my @proxy = qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests);
 
+# The modules for such a backend.
+sub _proxy_modules {
+    my (%opt) = @_;
+
+    return (@proxy, $opt{tls} ? 'ssl' : ());
+}
+
 sub _http_conf {
     my (%opt) = @_;
     my @urls = map { "http://127.0.0.1:$_" } @{ $opt{nginx}{ports} };
 
-    return join '', "<Proxy balancer://three>\n", (map { "BalancerMember $_\n" } @urls),
+    return _tls_conf(%opt) if $opt{tls};
+    return join '', $opt{buffer} ? "ProxyIOBufferSize $opt{buffer}\n" : '', "<Proxy balancer://three>\n", (map { "BalancerMember $_\n" } @urls),
         $opt{lbmethod} ? "ProxySet lbmethod=$opt{lbmethod}\n" : '', "</Proxy>\n",
         "ProxyPass /b/ balancer://three/b/\nProxyPass / $urls[0]/\n";
+}
+
+sub _tls_conf {
+    my (%opt) = @_;
+
+    return <<"EOT";
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCACertificateFile $opt{nginx}{ca}
+ProxyPass / https://127.0.0.1:$opt{nginx}{tls_port}/
+EOT
 }
 
 sub _proxy_http {
     my (%opt) = @_;
 
-    return _httpd(\%opt, [@proxy, 'proxy_http'], [], _http_conf(%opt));
+    return _httpd(\%opt, [_proxy_modules(%opt), 'proxy_http'], [], _http_conf(%opt));
 }
 
 sub _usher {
     my (%opt) = @_;
 
-    return _httpd(\%opt, ['watchdog', @proxy], [qw(usher usher_backend)], _http_conf(%opt));
+    return _httpd(\%opt, ['watchdog', _proxy_modules(%opt)], [qw(usher usher_backend)], _http_conf(%opt));
+}
+
+# The files that the HTTP backend has, too.
+sub _static {
+    my (%opt) = @_;
+
+    return _httpd(\%opt, [], [], "DocumentRoot $opt{nginx}{root}\n<Directory />\nAllowOverride None\n</Directory>\n");
 }
 
 sub _usher_balancer {
@@ -157,6 +246,7 @@ sub _ajp_conf {
     my @members = map { "BalancerMember ajp://$_:$port secret=$secret\n" } qw(127.0.0.1 127.1 localhost);
 
     return join '', "<Proxy balancer://three>\n", @members, "</Proxy>\n",
+        $opt{packet} ? "ProxyIOBufferSize $opt{packet}\n" : '',
         "ProxyPass /b/ balancer://three/b/\nProxyPass / ajp://127.0.0.1:$port/ secret=$secret\n";
 }
 
@@ -176,7 +266,8 @@ sub _jk {
     my (%opt) = @_;
     my ($port, $secret) = ($opt{tomcat}->port, $opt{tomcat}->secret);
     my @workers = map { my $n = $_; map { "JkWorkerProperty worker.$n.$_\n" }
-        'type=ajp13', 'host=127.0.0.1', "port=$port", "secret=$secret" } qw(one m1 m2 m3);
+        'type=ajp13', 'host=127.0.0.1', "port=$port", "secret=$secret",
+        $opt{packet} ? "max_packet_size=$opt{packet}" : () } qw(one m1 m2 m3);
 
     return _httpd(\%opt, [], [], join '', "LoadModule jk_module $ENV{USHER_LIBEXEC}/mod_jk.so\n",
         "JkLogFile logs/jk.log\nJkLogLevel error\nJkShmFile logs/jk.shm\n", @workers,
@@ -193,10 +284,13 @@ sub _haproxy {
     my @ports = @{ $opt{nginx}{ports} };
     my $user = $> == 0 ? 'user nobody group ' . getgrgid((getpwnam 'nobody')[3]) : '';
     my $members = join '', map { "    server m$_ 127.0.0.1:$_\n" } @ports;
+    my $buffer = $opt{buffer} ? "tune.bufsize $opt{buffer}" : '';
+    my $splice = $opt{splice} ? join("\n    ", 'option splice-request', 'option splice-response') : '';
     my $daemon = Usher::Bench::Daemon->new(name => 'haproxy', files => { 'haproxy.cfg' => <<"EOT" });
 global
     nbthread 1
     maxconn 2000
+    $buffer
     ${\ ($user ? join("\n    ", $user =~ /(user \S+) (group \S+)/) : '') }
 defaults
     mode http
@@ -205,6 +299,7 @@ defaults
     timeout server 60s
     option forwardfor
     http-reuse always
+    $splice
 frontend in
     bind 127.0.0.1:$port
     use_backend three if { path_beg /b/ }
@@ -216,7 +311,7 @@ backend three
 $members
 EOT
     $daemon->{port} = $port;
-    return $daemon->start($port, 'haproxy', '-db', '-f', '@ROOT@/haproxy.cfg');
+    return $daemon->start($port, @{ $opt{wrap} // [] }, 'haproxy', '-db', '-f', '@ROOT@/haproxy.cfg');
 }
 
 sub _nginx {
@@ -259,7 +354,9 @@ http {
 }
 EOT
     $daemon->{port} = $port;
-    return $daemon->start($port, 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g', 'daemon off;');
+    # What it runs in sees one process.
+    return $daemon->start($port, @{ $opt{wrap} // [] }, 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g',
+        'daemon off;' . ($opt{wrap} ? ' master_process off;' : ''));
 }
 
 1;

@@ -1,0 +1,24 @@
+# Load by wrk: clients that ask one after the other on connections that they keep.
+package Usher::Bench::Wrk;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Usher::Env ();
+
+# (requests that went well, those that did not) in so many seconds; fields =>
+# more of them in each request
+sub load {
+    my ($url, %opt) = @_;
+    local $ENV{BENCH_FIELDS} = $opt{fields} // 0;
+
+    open my $wrk, '-|', 'wrk', '-t', 1, '-c', $opt{clients}, '-d', $opt{seconds}, '--timeout', '20s',
+        '-s', Usher::Env::srcdir() . '/t/bench/load.lua', $url or die "wrk: $!";
+    local $/;
+    my $got = <$wrk> // '';
+    close $wrk;
+    my ($good, $bad) = $got =~ /^BENCH (\d+) (\d+)$/m or die "wrk: $got";
+    return ($good, $bad);
+}
+
+1;
