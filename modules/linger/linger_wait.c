@@ -67,6 +67,7 @@ static wait_conn_t *wait_conn_of(conn_rec *c)
     if (!conn) {
         conn = apr_pcalloc(c->pool, sizeof(*conn));
         conn->server = c->base_server;
+        conn->late = WAIT_LATE_MAX; /* it has yet to show that it is busy */
         ap_set_module_config(c->conn_config, &usher_linger_module, conn);
     }
     return conn;
@@ -168,7 +169,7 @@ static void wait_for_next(conn_rec *c, wait_conn_t *conn, const linger_conf_t *c
         conn->late = 0;
     }
     else if (outcome == LINGER_MISS || outcome == LINGER_SKIP_LATE) {
-        conn->late = WAIT_LATE_MAX < conn->late + 1 ? WAIT_LATE_MAX : conn->late + 1;
+        conn->late = conn->late < WAIT_LATE_MAX ? conn->late + 1 : WAIT_LATE_MAX;
         conn->answered_at = apr_time_now();
     }
 }
