@@ -26,7 +26,7 @@ typedef struct {
     int late;                 /* requests in a row that did not come in time */
     int hits;                 /* in a row */
     int kept;                 /* the next request comes by a hit */
-    apr_time_t answered_at;   /* where it is of interest; else 0 */
+    apr_time_t answered_at;   /* where nobody waited as late says so; else 0 */
 } wait_conn_t;
 
 static const ap_LINK_process_connection_t *wait_rest;
@@ -168,8 +168,10 @@ static void wait_for_next(conn_rec *c, wait_conn_t *conn, const linger_conf_t *c
         c->data_in_input_filters = 1;
         conn->late = 0;
     }
-    else if (outcome == LINGER_MISS || outcome == LINGER_SKIP_LATE) {
-        conn->late = conn->late < WAIT_LATE_MAX ? conn->late + 1 : WAIT_LATE_MAX;
+    else if (outcome == LINGER_MISS) {
+        ++conn->late;
+    }
+    else if (outcome == LINGER_SKIP_LATE) {
         conn->answered_at = apr_time_now();
     }
 }
@@ -177,8 +179,7 @@ static void wait_for_next(conn_rec *c, wait_conn_t *conn, const linger_conf_t *c
 /* The next request came by the listener. In time for a thread that had waited? */
 static void wait_note_arrival(wait_conn_t *conn, const linger_conf_t *conf)
 {
-    if (conn->late && conn->answered_at
-        && apr_time_now() - conn->answered_at < conf->time) {
+    if (conn->answered_at && apr_time_now() - conn->answered_at < conf->time) {
         conn->late = 0;
     }
     conn->answered_at = 0;
