@@ -47,7 +47,6 @@ subtest 'graceful restarts under load' => sub {
     for my $mode ('Off', 'On') {
         my $httpd = linger_httpd("$conf\nUsherLingerTime 20ms\nUsherLinger $mode\n", modules => [qw(proxy proxy_http)]);
         $httpd->log->tolerate(qr/AH10159|AH00484|AH03490/);
-        $httpd->log->tolerate(qr/USHER10001/) if $mode eq 'Off';
         ok $httpd->start, 'starts' or diag $httpd->console;
         my $load = load($httpd);
         for my $round (1 .. $rounds) {

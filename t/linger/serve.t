@@ -18,7 +18,7 @@ my $event = is_event();
 my $backend = Usher::Backend->new;
 my $certs = Usher::Certs->new;
 my $tls_port = free_port();
-my $httpd = linger_httpd(<<"EOT", modules => [qw(proxy proxy_http ssl http2 reqtimeout log_config)]);
+my $httpd = linger_httpd(<<"EOT", modules => [qw(proxy proxy_http ssl reqtimeout log_config)]);
 UsherLingerMaxHits 0
 # Else a thread is held by what the client does not take.
 EnableSendfile On

@@ -36,7 +36,8 @@ sub linger_httpd {
     my $httpd = Usher::Httpd->new(modules => ['status', @$more], conf => linger_conf($conf),
         usher => ['usher', 'usher_linger', (grep { $_ eq 'proxy' } @$more) ? 'usher_backend' : ()], %opt);
 
-    $httpd->log->expect(qr/USHER10001: UsherLinger On does nothing with the MPM \w+,.*load mpm_event/) unless is_event();
+    $httpd->log->expect(qr/USHER10001: UsherLinger On does nothing with the MPM \w+,.*load mpm_event/)
+        unless is_event() || $conf =~ /^UsherLinger Off$/m;
     return $httpd;
 }
 
