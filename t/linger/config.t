@@ -90,10 +90,10 @@ EOT
     ok $httpd->start, 'starts' or diag $httpd->console;
     is_deeply hits($httpd, 'first'), {}, 'the main server says Off: inherited';
     my $got = hits($httpd, 'on');
-    cmp_ok $got->{Hits} // 0, '>=', 4, 'a host with its own On';
+    cmp_ok $got->{Hits} // 0, '>=', 3, 'a host with its own On';
     ok !$got->{SkippedCap}, 'and the limit of the main server';
     $got = hits($httpd, 'few');
-    cmp_ok $got->{SkippedCap} // 0, '>=', 2, 'a host with its own limit';
+    cmp_ok $got->{SkippedCap} // 0, '>=', 1, 'a host with its own limit';
 
     my $before = counters($httpd);
     my $client = Usher::Client->new(port => $httpd->port);
@@ -113,7 +113,7 @@ subtest 'a restart into what configtest refuses' => sub {
     $httpd->conf(linger_conf("UsherLingerTime 1h\n"));
     ok $httpd->graceful, 'httpd goes on';
     my $got = hits($httpd, 'localhost');
-    cmp_ok $got->{Hits} // 0, '>=', 4, 'with what it had' if is_event();
+    cmp_ok $got->{Hits} // 0, '>=', 3, 'with what it had' if is_event();
     $httpd->finish('only the announced in the log');
 };
 
@@ -127,7 +127,7 @@ subtest 'a restart without the core' => sub {
     $httpd->conf(linger_conf(''), usher => [qw(usher usher_linger)]);
     ok $httpd->graceful, 'mended';
     my $got = hits($httpd, 'localhost');
-    cmp_ok $got->{Hits} // 0, '>=', 4, 'and all is well' if is_event();
+    cmp_ok $got->{Hits} // 0, '>=', 3, 'and all is well' if is_event();
     $httpd->finish('only the announced in the log');
 };
 done_testing;
