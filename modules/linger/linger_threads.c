@@ -8,8 +8,8 @@
 #include "linger_private.h"
 #include "usher_clock.h"
 
-/* How long after threads were few, in microseconds. */
-#define THREADS_PAUSE 100000
+/* How long after threads were few. */
+#define THREADS_PAUSE APR_USEC_PER_SEC
 
 static int threads_busy_max;
 static atomic_int threads_busy;
