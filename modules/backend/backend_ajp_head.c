@@ -84,7 +84,7 @@ static const apr_table_t *ajp_head_fields(backend_exchange_t *x)
                     && r->proxyreq == PROXYREQ_REVERSE;
     int own_host = x->dconf->preserve_host_set && !x->dconf->preserve_host;
     const char *host = apr_table_get(r->headers_in, "Host");
-    const char *tokens = ajp_head_tokens(r);
+    const char *tokens = ajp_head_tokens(r), *via = backend_answer_via(x);
     apr_table_t *fields = r->headers_in;
 
     if (tokens || forwarded || own_host || x->sconf->viaopt != via_off) {
@@ -103,7 +103,9 @@ static const apr_table_t *ajp_head_fields(backend_exchange_t *x)
     if (x->sconf->viaopt == via_block) {
         apr_table_unset(fields, "Via");
     }
-    backend_answer_via(x, fields);
+    if (via) {
+        apr_table_addn(fields, "Via", via);
+    }
     return fields;
 }
 

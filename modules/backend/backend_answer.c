@@ -7,9 +7,54 @@
 
 APLOG_USE_MODULE(usher_backend);
 
-static int answer_is(const char *name, const char *a)
+/* What becomes of a field. */
+typedef enum {
+    ANSWER_PLAIN,
+    ANSWER_HOP,        /* between the two neighbours only (RFC 9110, 7.6.1) */
+    ANSWER_CONNECTION, /* so are those that it names */
+    ANSWER_UPGRADE,
+    ANSWER_LENGTH,
+    ANSWER_DATE,
+    ANSWER_URL,        /* ProxyPassReverse */
+    ANSWER_COOKIE      /* ProxyPassReverseCookie* */
+} answer_field_e;
+
+/* By its length, as most are none of these. */
+static answer_field_e answer_field(const char *name)
 {
-    return ap_cstr_casecmp(name, a) == 0;
+    switch (strlen(name)) {
+    case 2:
+        return backend_name_is(name, "TE") ? ANSWER_HOP : ANSWER_PLAIN;
+    case 3:
+        return backend_name_is(name, "URI") ? ANSWER_URL : ANSWER_PLAIN;
+    case 4:
+        return backend_name_is(name, "Date") ? ANSWER_DATE : ANSWER_PLAIN;
+    case 7:
+        return backend_name_is(name, "Expires") ? ANSWER_DATE
+               : backend_name_is(name, "Upgrade") ? ANSWER_UPGRADE
+               : backend_name_is(name, "Trailer") ? ANSWER_HOP : ANSWER_PLAIN;
+    case 8:
+        return backend_name_is(name, "Location") ? ANSWER_URL : ANSWER_PLAIN;
+    case 10:
+        return backend_name_is(name, "Connection") ? ANSWER_CONNECTION
+               : backend_name_is(name, "Set-Cookie") ? ANSWER_COOKIE
+               : backend_name_is(name, "Keep-Alive") ? ANSWER_HOP : ANSWER_PLAIN;
+    case 11:
+        return backend_name_is(name, "Destination") ? ANSWER_URL : ANSWER_PLAIN;
+    case 13:
+        return backend_name_is(name, "Last-Modified") ? ANSWER_DATE : ANSWER_PLAIN;
+    case 14:
+        return backend_name_is(name, "Content-Length") ? ANSWER_LENGTH : ANSWER_PLAIN;
+    case 16:
+        return backend_name_is(name, "Content-Location") ? ANSWER_URL
+               : backend_name_is(name, "Proxy-Connection") ? ANSWER_HOP : ANSWER_PLAIN;
+    case 17:
+        return backend_name_is(name, "Transfer-Encoding") ? ANSWER_HOP : ANSWER_PLAIN;
+    case 18:
+        return backend_name_is(name, "Proxy-Authenticate") ? ANSWER_HOP : ANSWER_PLAIN;
+    default:
+        return ANSWER_PLAIN;
+    }
 }
 
 /* Old forms of a date become today's. */
@@ -26,31 +71,38 @@ static const char *answer_date(apr_pool_t *p, const char *value)
     return date && apr_rfc822_date(text, date) == APR_SUCCESS ? text : value;
 }
 
-/* A field as the client shall have it. By the first letter, as most are none of
- * these. */
+/* Said more than once, or as a list, it is the same each time, or it was malformed. */
+static const char *answer_length(const backend_exchange_t *x, const char *value)
+{
+    return *value == '0' || ap_strchr_c(value, ',')
+               ? apr_off_t_toa(x->r->pool, (apr_off_t)x->answer.content_length) : value;
+}
+
+/* A field as the client shall have it; NULL: it shall not. */
 static const char *answer_value(backend_exchange_t *x, const char *name, const char *value)
 {
     request_rec *r = x->r;
 
-    switch (apr_tolower(*name)) {
-    case 'c':
-        return answer_is(name, "Content-Location")
-                   ? ap_proxy_location_reverse_map(r, x->dconf, value) : value;
-    case 'd':
-        return answer_is(name, "Date") ? answer_date(r->pool, value)
-               : answer_is(name, "Destination")
-                   ? ap_proxy_location_reverse_map(r, x->dconf, value) : value;
-    case 'e':
-        return answer_is(name, "Expires") ? answer_date(r->pool, value) : value;
-    case 'l':
-        return answer_is(name, "Location") ? ap_proxy_location_reverse_map(r, x->dconf, value)
-               : answer_is(name, "Last-Modified") ? answer_date(r->pool, value) : value;
-    case 's':
-        return answer_is(name, "Set-Cookie")
-                   ? ap_proxy_cookie_reverse_map(r, x->dconf, value) : value;
-    case 'u':
-        return answer_is(name, "URI")
-                   ? ap_proxy_location_reverse_map(r, x->dconf, value) : value;
+    switch (answer_field(name)) {
+    case ANSWER_HOP:
+        return NULL;
+    case ANSWER_CONNECTION:
+        if (!backend_name_is(value, "keep-alive") && !backend_name_is(value, "upgrade")) {
+            x->connection = x->connection
+                                ? apr_pstrcat(r->pool, x->connection, ", ", value, NULL) : value;
+        }
+        return NULL;
+    case ANSWER_UPGRADE:
+        x->upgrade_to = x->upgrade_to ? x->upgrade_to : value;
+        return NULL;
+    case ANSWER_LENGTH:
+        return apr_table_get(r->headers_out, name) ? NULL : answer_length(x, value);
+    case ANSWER_DATE:
+        return answer_date(r->pool, value);
+    case ANSWER_URL:
+        return ap_proxy_location_reverse_map(r, x->dconf, value);
+    case ANSWER_COOKIE:
+        return ap_proxy_cookie_reverse_map(r, x->dconf, value);
     default:
         return value;
     }
@@ -62,72 +114,59 @@ static int answer_add(void *table, const char *name, const char *value)
     return 1;
 }
 
-/* All fields into r->headers_out; cookies that httpd's modules have set stay.
+/* The fields into r->headers_out; cookies that httpd's modules have set stay.
  * The head is copied once; names and values lie in the copy. */
 static void answer_fields(backend_exchange_t *x)
 {
     request_rec *r = x->r;
     apr_size_t at = x->answer.fields_at;
-    apr_table_t *fields = apr_table_make(r->pool, (int)x->answer.fields + 4);
     char *head = apr_pmemdup(r->pool, x->in, x->answer.len);
     const char *name, *value;
 
-    apr_table_do(answer_add, fields, x->headers_out, "Set-Cookie", NULL);
+    r->headers_out = apr_table_make(r->pool, (int)x->answer.fields + 4);
+    if (apr_table_get(x->headers_out, "Set-Cookie")) {
+        apr_table_do(answer_add, r->headers_out, x->headers_out, "Set-Cookie", NULL);
+    }
+    x->connection = x->upgrade_to = NULL;
     while (x->protocol->next_field(x, head, &at, &name, &value)) {
-        apr_table_addn(fields, name, answer_value(x, name, value));
+        value = answer_value(x, name, value);
+        if (value) {
+            apr_table_addn(r->headers_out, name, value);
+        }
     }
-    /* Said more than once it is the same each time, or it was malformed. */
-    if (x->answer.content_length >= 0) {
-        apr_table_setn(fields, "Content-Length",
-                       apr_off_t_toa(r->pool, (apr_off_t)x->answer.content_length));
-    }
-    r->headers_out = fields;
-    r->trailers_out = apr_table_make(r->pool, 2);
-}
-
-/* What the link's Connection field names (RFC 9110, 7.6.1), and what is always
- * between two neighbours only. */
-static void answer_clear_hop_by_hop(request_rec *r)
-{
-    static const char *const names[] = {
-        "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "TE", "Trailer",
-        "Upgrade", "Transfer-Encoding", NULL
-    };
-    const char *tokens = apr_table_get(r->headers_out, "Connection");
-    int i;
-
-    if (tokens) {
+    if (x->connection) {
         /* Content-Length says how the body ends; it is ours to handle. */
-        backend_head_clear(r->pool, r->headers_out,
-                           apr_table_getm(r->pool, r->headers_out, "Connection"),
-                           "Content-Length");
+        backend_head_clear(r->pool, r->headers_out, x->connection, "Content-Length");
     }
-    for (i = 0; names[i]; ++i) {
-        apr_table_unset(r->headers_out, names[i]);
+    if (!r->trailers_out || !apr_is_empty_table(r->trailers_out)) {
+        r->trailers_out = apr_table_make(r->pool, 2);
     }
 }
 
-void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields)
+const char *backend_answer_port(request_rec *r)
+{
+    apr_port_t port = ap_get_server_port(r);
+
+    return ap_is_default_port(port, r) ? "" : apr_psprintf(r->pool, ":%d", port);
+}
+
+const char *backend_answer_via(const backend_exchange_t *x)
 {
     request_rec *r = x->r;
-    const char *name = ap_get_server_name(r), *comment = "";
-    const char *port = "";
+    const char *name, *comment = "";
 
     if (x->sconf->viaopt == via_off || x->sconf->viaopt == via_block) {
-        return;
+        return NULL;
     }
+    name = ap_get_server_name(r);
     if (name == r->hostname) {
         name = r->server->server_hostname;
-    }
-    if (!ap_is_default_port(ap_get_server_port(r), r)) {
-        port = apr_psprintf(r->pool, ":%d", ap_get_server_port(r));
     }
     if (x->sconf->viaopt == via_full) {
         comment = apr_psprintf(r->pool, " (%s)", AP_SERVER_BASEVERSION);
     }
-    apr_table_addn(fields, "Via",
-                   apr_psprintf(r->pool, "%d.%d %s%s%s", HTTP_VERSION_MAJOR(r->proto_num),
-                                HTTP_VERSION_MINOR(r->proto_num), name, port, comment));
+    return apr_psprintf(r->pool, "%d.%d %s%s%s", HTTP_VERSION_MAJOR(r->proto_num),
+                        HTTP_VERSION_MINOR(r->proto_num), name, backend_answer_port(r), comment);
 }
 
 /* "200 OK". Tomcat says "200" for a reason over AJP. */
@@ -257,18 +296,19 @@ static void answer_keep_error(backend_exchange_t *x)
 backend_end_e backend_answer_final(backend_exchange_t *x)
 {
     request_rec *r = x->r;
-    const char *upgrade, *type;
+    const char *upgrade, *type, *via = backend_answer_via(x);
     int status = x->answer.status;
 
     answer_fields(x);
     answer_status(x);
-    upgrade = apr_table_get(r->headers_out, "Upgrade");
-    answer_clear_hop_by_hop(r);
+    upgrade = x->upgrade_to;
     type = apr_table_get(r->headers_out, "Content-Type");
     if (type) {
         ap_set_content_type(r, type);
     }
-    backend_answer_via(x, r->headers_out);
+    if (via) {
+        apr_table_addn(r->headers_out, "Via", via);
+    }
     if (status == HTTP_SWITCHING_PROTOCOLS) {
         return answer_upgrade(x, upgrade);
     }
@@ -320,7 +360,6 @@ backend_end_e backend_answer_interim(backend_exchange_t *x)
 
     if (answer_passes_interim(r, x->answer.status)) {
         answer_fields(x);
-        answer_clear_hop_by_hop(r);
         r->status = x->answer.status;
         r->status_line = answer_status_line(x);
         ap_send_interim_response(r, 1);

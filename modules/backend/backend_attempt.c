@@ -224,6 +224,17 @@ backend_end_e backend_attempt_wait(backend_exchange_t *x, int want, apr_time_t u
     return BACKEND_END_NONE;
 }
 
+/* Whether the next receive may wait by itself: poll() would watch the client as well, but
+ * a fast answer is there before that matters. */
+static int attempt_may_await(const backend_exchange_t *x, int want)
+{
+    apr_time_t until = x->progress_at + BACKEND_AWAIT;
+
+    return x->link->waits && !x->awaited && want == BACKEND_WANT_LINK_IN
+           && x->receiving == BACKEND_RECV_HEAD && attempt_deadline(x) > until
+           && (!x->total_deadline || x->total_deadline > until);
+}
+
 /* The whole */
 
 static void attempt_begin(backend_exchange_t *x)
@@ -243,6 +254,7 @@ static void attempt_begin(backend_exchange_t *x)
     memset(&x->answer, 0, sizeof(x->answer));
     memset(&x->chunks, 0, sizeof(x->chunks));
     x->body_received = 0;
+    x->awaits = x->awaited = 0;
     x->in_fresh = x->bodyless = x->whole = x->dropping = 0;
     x->client_done = x->drop_body = 0;
     x->barren = 0;
@@ -280,6 +292,9 @@ static backend_end_e attempt_exchange(backend_exchange_t *x)
         late = 0;
         if (x->readable || attempt_has_to_send(x, want)) {
             late = attempt_is_over(x); /* there is more to do at once */
+        }
+        else if (attempt_may_await(x, want)) {
+            x->readable = x->awaits = 1;
         }
         else {
             end = backend_attempt_wait(x, want, attempt_deadline(x), &late);

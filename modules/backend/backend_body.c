@@ -165,7 +165,7 @@ static apr_status_t body_take(backend_exchange_t *x, apr_bucket_brigade *bb, int
 static apr_status_t body_fetch(backend_exchange_t *x, apr_size_t max, int limited)
 {
     request_rec *r = x->r;
-    apr_bucket_brigade *bb = x->read_bb;
+    apr_bucket_brigade *bb = backend_client_brigade(x);
     apr_status_t rv;
 
     rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
@@ -221,17 +221,18 @@ static int body_read_ahead(backend_exchange_t *x, apr_off_t max, int limited)
 void backend_body_discard(backend_exchange_t *x)
 {
     apr_time_t until = backend_now() + DISCARD_TIME;
+    apr_bucket_brigade *bb = backend_client_brigade(x);
     apr_off_t read = 0, n;
     apr_status_t rv;
 
     while (!x->body.eos && read < DISCARD_MAX && backend_now() < until) {
-        rv = ap_get_brigade(x->r->input_filters, x->read_bb, AP_MODE_READBYTES,
+        rv = ap_get_brigade(x->r->input_filters, bb, AP_MODE_READBYTES,
                             APR_NONBLOCK_READ, PIECE);
-        if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(x->read_bb)) {
-            x->body.eos = APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(x->read_bb));
-            apr_brigade_length(x->read_bb, 0, &n);
+        if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+            x->body.eos = APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
+            apr_brigade_length(bb, 0, &n);
             read += n > 0 ? n : 0;
-            apr_brigade_cleanup(x->read_bb);
+            apr_brigade_cleanup(bb);
         }
         else if ((rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv))
                  || backend_client_wait(x, until)) {
@@ -298,14 +299,15 @@ int backend_body_begin(backend_exchange_t *x)
     const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
     int framed, rc;
 
+    body->begun = 1;
     body->file = -1;
     body->keep = 1;
-    body->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     if ((r->main && !r->kept_body) || !body_is_there(r, length, coding)) {
         body->eos = 1; /* a subrequest must not read the main request's */
         body->framing = length && !r->main ? BACKEND_BODY_LENGTH : BACKEND_BODY_NONE;
         return OK;
     }
+    body->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     if (coding && ap_cstr_casecmp(coding, "chunked") != 0) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2007)
                       "refused: a request with Transfer-Encoding \"%s\"; only "
@@ -399,7 +401,7 @@ static backend_body_e body_pieces(backend_exchange_t *x, apr_size_t max,
     if (x->body_at < body_held(body)) {
         return body_from_file(x, max, pieces);
     }
-    return APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END : body_from_buckets(x, max, pieces);
+    return !body->bb || APR_BRIGADE_EMPTY(body->bb) ? BACKEND_BODY_END : body_from_buckets(x, max, pieces);
 }
 
 /* A filter may have made it longer or shorter than was announced: the backend

@@ -2,9 +2,57 @@
  * and its like are not loaded, and the same as theirs. A path that was decoded is encoded again; a
  * control character or blank must never reach a backend, where it would end
  * the request line. */
+#include "usher_number.h"
+
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
+
+/* What the canonical form of a path leaves as it is: ALPHA, DIGIT and ~$-_.+!*'(),;:@&=/ */
+static const unsigned char path_chars[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* ! $ & ' ( ) * + , - . / */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, /* 0-9 : ; = */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* @ A-O */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, /* P-Z _ */
+    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* a-o */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0, /* p-z ~ */
+};
+
+static int canon_is_host_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+}
+
+/* Whether the URL is its own canonical form, as nearly all are. */
+static int canon_is_plain(const backend_scheme_t *scheme, const char *url)
+{
+    apr_size_t len = scheme->name_len, digits;
+    const char *host = url + len + 3, *at = host;
+    apr_uint64_t port;
+
+    if (strncmp(url, scheme->name, len) || strncmp(url + len, "://", 3)) {
+        return 0;
+    }
+    while (canon_is_host_char(*at)) {
+        ++at;
+    }
+    if (at > host && *at == ':') {
+        digits = usher_number_parse(&port, 65535, at + 1, 5);
+        if (!digits || at[1] == '0' || port == scheme->port) {
+            return 0;
+        }
+        at += 1 + digits;
+    }
+    if (at == host || *at != '/') {
+        return 0;
+    }
+    while (path_chars[(unsigned char)*at]) {
+        ++at;
+    }
+    return !*at;
+}
 
 /* The path as it goes on, NULL: it cannot. *query is what follows it. */
 static const char *canon_path(request_rec *r, char *path, const char **query)
@@ -31,19 +79,22 @@ static const char *canon_path(request_rec *r, char *path, const char **query)
 #endif
 }
 
-int backend_canon(request_rec *r, char *url)
+static int canon_refuse(request_rec *r)
 {
-    const char *error, *path, *query, *port_text = "", *colon = ap_strchr_c(url, ':');
-    const backend_scheme_t *scheme =
-        colon ? backend_scheme_named(url, (apr_size_t)(colon - url)) : NULL;
-    apr_port_t port;
-    char *host, *rest;
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2002)
+                  "refused: the path or query for the backend has blanks or "
+                  "control characters in it. With nocanon or RewriteRule, "
+                  "have it encoded");
+    return HTTP_FORBIDDEN;
+}
 
-    if (!scheme || !backend_conf_is_on(r)) {
-        return DECLINED;
-    }
-    port = scheme->port;
-    rest = url + strlen(scheme->name) + 1;
+/* Take the URL apart and put it together again. */
+static int canon_make(request_rec *r, const backend_scheme_t *scheme, char *url)
+{
+    const char *error, *path, *query, *port_text = "";
+    apr_port_t port = scheme->port;
+    char *host, *rest = url + scheme->name_len + 1;
+
     error = ap_proxy_canon_netloc(r->pool, &rest, NULL, NULL, &host, &port);
     if (error) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2001)
@@ -56,11 +107,7 @@ int backend_canon(request_rec *r, char *url)
         return HTTP_BAD_REQUEST;
     }
     if (*ap_scan_vchar_obstext(path) || (query && *ap_scan_vchar_obstext(query))) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2002)
-                      "refused: the path or query for the backend has blanks or "
-                      "control characters in it. With nocanon or RewriteRule, "
-                      "have it encoded");
-        return HTTP_FORBIDDEN;
+        return canon_refuse(r);
     }
     if (port != scheme->port) {
         port_text = apr_psprintf(r->pool, ":%d", port);
@@ -70,5 +117,27 @@ int backend_canon(request_rec *r, char *url)
     }
     r->filename = apr_pstrcat(r->pool, "proxy:", scheme->name, "://", host, port_text, "/", path,
                               query ? "?" : "", query, NULL);
+    return OK;
+}
+
+int backend_canon(request_rec *r, char *url)
+{
+    const char *colon = ap_strchr_c(url, ':');
+    const backend_scheme_t *scheme =
+        colon ? backend_scheme_named(url, (apr_size_t)(colon - url)) : NULL;
+
+    if (!scheme || !backend_conf_is_on(r)) {
+        return DECLINED;
+    }
+    if (r->proxyreq != PROXYREQ_REVERSE || !canon_is_plain(scheme, url)
+        || apr_table_get(r->notes, "proxy-nocanon")) {
+        return canon_make(r, scheme, url);
+    }
+    if (r->args && *ap_scan_vchar_obstext(r->args)) {
+        return canon_refuse(r);
+    }
+    if (r->args || strcmp(url, r->filename + 6) != 0) {
+        r->filename = apr_pstrcat(r->pool, "proxy:", url, r->args ? "?" : "", r->args, NULL);
+    }
     return OK;
 }

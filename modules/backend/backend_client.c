@@ -44,6 +44,14 @@ void backend_client_begin(backend_exchange_t *x)
     }
 }
 
+apr_bucket_brigade *backend_client_brigade(backend_exchange_t *x)
+{
+    if (!x->read_bb) {
+        x->read_bb = apr_brigade_create(x->r->pool, x->r->connection->bucket_alloc);
+    }
+    return x->read_bb;
+}
+
 /* Whether a bare end of the client's sending side ends the request. */
 static int client_fin_means_gone(const backend_exchange_t *x)
 {
@@ -88,7 +96,7 @@ static int client_judge(backend_exchange_t *x, short revents)
     if (x->client_pipelined) {
         return client_fin_means_gone(x) || client_is_tls(x) ? 1 : (x->client_fin = 1, 0);
     }
-    rv = client_peek(x->r->connection, x->read_bb);
+    rv = client_peek(x->r->connection, backend_client_brigade(x));
     /* TIMEUP: mod_reqtimeout, which takes this for the request's body. */
     if (APR_STATUS_IS_EAGAIN(rv) || APR_STATUS_IS_TIMEUP(rv)) {
         return 0;

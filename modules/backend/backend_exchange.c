@@ -369,7 +369,6 @@ static void exchange_begin(backend_exchange_t *x)
                                  && (method == M_PUT || method == M_DELETE)))
                     && !upgrade && !apr_table_get(r->subprocess_env, "usher-no-replay");
     x->relay_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    x->read_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     backend_client_begin(x);
 }
 
@@ -394,7 +393,7 @@ static int exchange_prepare(backend_exchange_t *x)
                  && (x->scheme->upgrade || *worker->s->upgrade)
                  && ap_proxy_worker_can_upgrade(r->pool, worker, upgrade, x->scheme->upgrade)
                      ? upgrade : NULL;
-    if (!x->body.bb) {
+    if (!x->body.begun) {
         rc = backend_body_begin(x);
         if (rc == OK && x->body.withheld) {
             apr_table_setn(r->notes, "proxy-100-continue", "1");

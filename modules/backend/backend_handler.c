@@ -4,6 +4,9 @@
  * with another member of a stock balancer, after a 502 of a ProxyRemote
  * directly. All that may be tried was tried in the first call, so the others
  * get its result. */
+#include <stddef.h>
+#include <string.h>
+
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -102,7 +105,8 @@ int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_co
     if (record->exchange) {
         return handler_answer(r, record);
     }
-    x = apr_pcalloc(r->pool, sizeof(*x));
+    x = apr_palloc(r->pool, sizeof(*x));
+    memset(x, 0, offsetof(backend_exchange_t, out));
     record->exchange = x;
     x->r = r;
     x->sconf = conf;

@@ -1,5 +1,7 @@
 /* The head of the request that goes to a member: whose server that is, and what
  * holds for its head in both protocols. */
+#include "usher_number.h"
+
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -46,10 +48,42 @@ static int head_target(backend_exchange_t *x)
     return OK;
 }
 
+/* Nearly every URL is a host, a port, a path and a query, and no more: what
+ * apr_uri_parse() does for the others costs more than all else here. */
+static int head_uri_is_plain(backend_exchange_t *x)
+{
+    apr_pool_t *p = x->r->pool;
+    const char *host = x->member.url + x->scheme->name_len + 3;
+    const char *path = host + strcspn(host, "/?#@["), *query = ap_strchr_c(path, '?');
+    char *name, *port;
+    apr_uint64_t number = x->scheme->port;
+
+    if (path == host || *path != '/' || ap_strchr_c(path, '#')) {
+        return 0;
+    }
+    name = apr_pstrmemdup(p, host, (apr_size_t)(path - host));
+    port = strchr(name, ':');
+    if (port) {
+        *port++ = '\0';
+        if (usher_number_parse(&number, 65535, port, strlen(port)) != strlen(port) || !number) {
+            return 0;
+        }
+    }
+    x->uri = (apr_uri_t) {
+        .hostname = name, .port_str = port, .port = (apr_port_t)number,
+        .path = query ? apr_pstrmemdup(p, path, (apr_size_t)(query - path)) : (char *)path,
+        .query = query ? (char *)query + 1 : NULL,
+    };
+    return 1;
+}
+
 static int head_uri(backend_exchange_t *x)
 {
     request_rec *r = x->r;
 
+    if (head_uri_is_plain(x)) {
+        return OK;
+    }
     if (apr_uri_parse(r->pool, x->member.url, &x->uri) != APR_SUCCESS || !x->uri.hostname) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2010)
                       "the URL %s of a backend has no host, or cannot be understood",
@@ -66,14 +100,29 @@ void backend_head_clear(apr_pool_t *p, apr_table_t *fields, const char *tokens, 
 {
     const char *token;
 
-    while ((token = ap_get_token(p, &tokens, 0)) && *token) {
+    while (*tokens) {
+        if (*tokens == ',' || *tokens == ';') {
+            ++tokens; /* elements may be empty */
+            continue;
+        }
+        token = ap_get_token(p, &tokens, 0);
         if (ap_cstr_casecmp(token, kept) != 0) {
             apr_table_unset(fields, token);
         }
-        while (*tokens == ',' || *tokens == ';' || apr_isspace(*tokens)) {
-            ++tokens;
-        }
     }
+}
+
+apr_table_t *backend_head_fields(request_rec *r)
+{
+    const char *tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
+    apr_table_t *fields;
+
+    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "upgrade")) {
+        return r->headers_in; /* nothing is named but what is never sent on */
+    }
+    fields = apr_table_copy(r->pool, r->headers_in);
+    backend_head_clear(r->pool, fields, tokens, "Host"); /* no request is without it */
+    return fields;
 }
 
 /* What asks for a connection of its own: a request within another one, one with

@@ -23,61 +23,72 @@ APLOG_USE_MODULE(usher_backend);
 /* So many names are looked up at once. */
 #define LOOKUPS_MAX 8
 
+typedef struct {
+    enum { LOOKUP_NONE, LOOKUP_RUNS, LOOKUP_OVER } state;
+    pthread_t thread; /* to be joined once it is over */
+    backend_target_t *target;
+} lookup_t;
+
 static apr_thread_mutex_t *mutex;
 static apr_thread_cond_t *wanted;  /* the keeper shall stop */
-static apr_thread_cond_t *ended;   /* a thread is over */
-static int stopping;               /* these three under the mutex */
-static int keeping;                /* the keeper runs */
-static int lookups;                /* threads that look names up */
+static apr_thread_cond_t *ended;   /* a lookup is over */
+static int stopping;               /* under the mutex, and these: */
+static lookup_t lookups[LOOKUPS_MAX];
+static pthread_t keeper;
+static int keeping;                /* there is a keeper; not changed while it runs */
 static _Atomic int outlived;       /* the child did not wait for a lookup */
 
 /* Signals are for the child's own threads: what a handler does there must not
  * happen here. */
-static int keeper_thread(void *(*function)(void *), void *data)
+static int keeper_thread(pthread_t *thread, void *(*function)(void *), void *data)
 {
-    pthread_attr_t attr;
     sigset_t all, before;
-    pthread_t thread;
     int error;
 
     sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attr, function, data);
+    error = pthread_create(thread, NULL, function, data);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
     return error;
-}
-
-/* A thread is over; its count too. */
-static void keeper_ended(int *count)
-{
-    apr_thread_mutex_lock(mutex);
-    --*count;
-    apr_thread_cond_broadcast(ended);
-    apr_thread_mutex_unlock(mutex);
 }
 
 static void *keeper_lookup(void *data)
 {
-    backend_target_lookup(data);
-    keeper_ended(&lookups);
+    lookup_t *lookup = data;
+
+    backend_target_lookup(lookup->target);
+    apr_thread_mutex_lock(mutex);
+    lookup->state = LOOKUP_OVER;
+    apr_thread_cond_broadcast(ended);
+    apr_thread_mutex_unlock(mutex);
     return NULL;
+}
+
+/* Under the mutex. A thread that is over has done all but return. */
+static void keeper_join(lookup_t *lookup)
+{
+    if (lookup->state == LOOKUP_OVER) {
+        pthread_join(lookup->thread, NULL);
+        lookup->state = LOOKUP_NONE;
+    }
 }
 
 int backend_keeper_lookup(backend_target_t *target)
 {
-    int begun;
+    lookup_t *lookup = lookups, *end = lookups + LOOKUPS_MAX;
+    int begun = 0;
 
     apr_thread_mutex_lock(mutex);
-    begun = !stopping && lookups < LOOKUPS_MAX;
-    lookups += begun;
-    apr_thread_mutex_unlock(mutex);
-    if (begun && keeper_thread(keeper_lookup, target) != 0) {
-        keeper_ended(&lookups);
-        begun = 0;
+    while (lookup < end && lookup->state == LOOKUP_RUNS) {
+        ++lookup;
     }
+    if (lookup < end && !stopping) {
+        keeper_join(lookup);
+        lookup->target = target;
+        begun = keeper_thread(&lookup->thread, keeper_lookup, lookup) == 0;
+        lookup->state = begun ? LOOKUP_RUNS : LOOKUP_NONE;
+    }
+    apr_thread_mutex_unlock(mutex);
     return begun;
 }
 
@@ -109,7 +120,6 @@ static void *keeper_main(void *data)
         stop = stopping;
         apr_thread_mutex_unlock(mutex);
     } while (!stop);
-    keeper_ended(&keeping);
     return NULL;
 }
 
@@ -120,19 +130,38 @@ void backend_keeper_outlived(void)
     }
 }
 
-/* Before pchild goes. */
+/* Under the mutex. */
+static int keeper_looks_up(void)
+{
+    int i;
+
+    for (i = 0; i < LOOKUPS_MAX && lookups[i].state != LOOKUP_RUNS; ++i) {
+    }
+    return i < LOOKUPS_MAX;
+}
+
+/* Before pchild goes, and the code with it: threads are joined, as one that has only said
+ * that it is over may still be on its way out. */
 static apr_status_t keeper_stop(void *data)
 {
     apr_time_t until = backend_now() + STOP_WAIT;
+    int i;
 
     apr_thread_mutex_lock(mutex);
     stopping = 1;
     apr_thread_cond_signal(wanted);
-    while ((keeping || lookups) && backend_now() < until) {
+    while (keeper_looks_up() && backend_now() < until) {
         apr_thread_cond_timedwait(ended, mutex, STOP_WAIT / 10);
     }
-    outlived = keeping || lookups;
+    outlived = keeper_looks_up();
+    for (i = 0; i < LOOKUPS_MAX; ++i) {
+        keeper_join(&lookups[i]);
+    }
     apr_thread_mutex_unlock(mutex);
+    if (keeping) {
+        pthread_join(keeper, NULL); /* it never waits for long */
+        keeping = 0;
+    }
     return APR_SUCCESS;
 }
 
@@ -140,14 +169,14 @@ void backend_keeper_child_init(apr_pool_t *pchild, server_rec *s)
 {
     int error;
 
-    stopping = lookups = 0;
-    keeping = 1;
+    stopping = 0;
+    memset(lookups, 0, sizeof(lookups));
     apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     apr_thread_cond_create(&wanted, pchild);
     apr_thread_cond_create(&ended, pchild);
-    error = keeper_thread(keeper_main, NULL);
+    error = keeper_thread(&keeper, keeper_main, NULL);
+    keeping = !error;
     if (error) {
-        keeping = 0;
         ap_log_error(APLOG_MARK, APLOG_ERR, error, s, USHERLOGNO(2004)
                      "no thread could be started that looks after connections to "
                      "backends: they are closed when they are next used, and names "

@@ -292,6 +292,18 @@ static apr_port_t link_local_port(const backend_link_t *link)
     return ntohs(local.any.sa_family == AF_INET6 ? local.in6.sin6_port : local.in.sin_port);
 }
 
+/* From now on a call on the socket waits unless it says otherwise, as all but
+ * backend_link_await() do. mod_ssl's reads never may. */
+static void link_may_wait(backend_link_t *link)
+{
+    static const struct timeval most = { .tv_usec = BACKEND_AWAIT };
+    int flags = fcntl(link->fd, F_GETFL);
+
+    link->waits = !link->target->tls && flags >= 0
+                  && setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) == 0
+                  && fcntl(link->fd, F_SETFL, flags & ~O_NONBLOCK) == 0;
+}
+
 backend_io_e backend_link_connected(backend_link_t *link, int *error)
 {
     socklen_t len = sizeof(*error);
@@ -304,6 +316,7 @@ backend_io_e backend_link_connected(backend_link_t *link, int *error)
         return BACKEND_IO_FAILED;
     }
     link->local_port = link_local_port(link);
+    link_may_wait(link);
     return BACKEND_IO_DONE;
 }
 
@@ -327,16 +340,13 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
     return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
 }
 
-backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
-                               apr_size_t *len, int *error)
+static backend_io_e link_recv(backend_link_t *link, char *buf, apr_size_t size,
+                              apr_size_t *len, int *error, int flags)
 {
     ssize_t n;
 
-    if (link->tls) {
-        return backend_tls_recv(link->tls, buf, size, len, error);
-    }
     do {
-        n = recv(link->fd, buf, size, MSG_DONTWAIT);
+        n = recv(link->fd, buf, size, flags);
     } while (n < 0 && errno == EINTR);
     *len = n > 0 ? (apr_size_t)n : 0;
     if (n > 0) {
@@ -347,6 +357,20 @@ backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
     }
     *error = errno;
     return errno == EAGAIN || errno == EWOULDBLOCK ? BACKEND_IO_AGAIN : BACKEND_IO_FAILED;
+}
+
+backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
+                               apr_size_t *len, int *error)
+{
+    return link->tls ? backend_tls_recv(link->tls, buf, size, len, error)
+                     : link_recv(link, buf, size, len, error, MSG_DONTWAIT);
+}
+
+backend_io_e backend_link_await(backend_link_t *link, char *buf, apr_size_t size,
+                                apr_size_t *len, int *error)
+{
+    return link->waits ? link_recv(link, buf, size, len, error, 0)
+                       : backend_link_recv(link, buf, size, len, error);
 }
 
 backend_io_e backend_link_shutdown(backend_link_t *link, int *error)

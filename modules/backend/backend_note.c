@@ -99,12 +99,14 @@ static char *note_put_number(char *at, apr_int64_t number)
         *at = '-';
         return at + 1;
     }
-    for (end = at + 1, rest = number / 10; rest; rest /= 10) {
+    for (end = at + 1, rest = number; rest >= 10; rest /= 10) {
         ++end;
     }
-    for (at = end; at == end || number; number /= 10) {
-        *--at = (char)('0' + number % 10);
-    }
+    at = end;
+    do {
+        *--at = (char)('0' + (apr_uint64_t)number % 10);
+        number /= 10;
+    } while (number);
     return end;
 }
 

@@ -43,6 +43,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -111,6 +112,7 @@ int backend_conf_is_on(request_rec *r);
 /** What a URL's scheme means. */
 typedef struct backend_scheme_t {
     const char *name;
+    apr_size_t name_len;
     apr_port_t port;           /**< where the URL has none */
     const char *upgrade;       /**< the protocol that is always switched to when a
                                 * client asks for it; NULL: as upgrade= says */
@@ -236,6 +238,7 @@ struct backend_link_t {
     int fd;
     backend_target_t *target;
     backend_tls_t *tls;        /**< NULL: none, or not begun */
+    int waits;                 /**< backend_link_await() can */
     backend_address_t address; /**< where it goes; len 0 for a unix socket */
     apr_port_t local_port;     /**< 0 for a unix socket */
     apr_time_t idle_since;     /**< boot clock */
@@ -295,6 +298,14 @@ backend_io_e backend_link_send(backend_link_t *link, const struct iovec *iov,
 /** Receive, as much as is there. */
 backend_io_e backend_link_recv(backend_link_t *link, char *buf, apr_size_t size,
                                apr_size_t *len, int *error);
+
+/** How long backend_link_await() waits at most, microseconds. */
+#define BACKEND_AWAIT 50000
+
+/** Receive what is there, or wait a moment for it: BACKEND_AWAIT, where the link can. One
+ * call to the system instead of two. AGAIN: nothing came. */
+backend_io_e backend_link_await(backend_link_t *link, char *buf, apr_size_t size,
+                                apr_size_t *len, int *error);
 
 /** Whether decrypted bytes may wait that the descriptor tells nothing of. */
 int backend_tls_has_more(const backend_tls_t *tls);
@@ -384,6 +395,7 @@ typedef struct backend_body_t {
     backend_framing_e framing;
     apr_off_t length;         /**< with BACKEND_BODY_LENGTH: the bytes announced */
     apr_off_t read;           /**< bytes that the client has sent so far */
+    unsigned int begun : 1;   /**< backend_body_begin() was here */
     unsigned int eos : 1;     /**< it has sent all */
     unsigned int withheld : 1; /**< the client waits for 100 Continue */
     unsigned int both : 1;    /**< it came with a length and a coding: close
@@ -398,7 +410,7 @@ typedef struct backend_body_t {
     int file;                 /**< a descriptor; -1: none */
     apr_off_t file_len;
     /* What was read and is not held: lies in bb. */
-    apr_bucket_brigade *bb;
+    apr_bucket_brigade *bb;   /**< NULL: there is no body */
 } backend_body_t;
 
 /** Where the sending of an attempt is. */
@@ -515,17 +527,14 @@ struct backend_exchange_t {
                                * (ProxyPreserveHost): not the backend's fault */
     unsigned int link_close : 1; /**< not to be kept afterwards */
     unsigned int head_close : 1; /**< the head says so already */
-    backend_address_t addresses[BACKEND_ADDRESSES_MAX];
     backend_send_e sending;
     backend_recv_e receiving;
-    struct iovec out[BACKEND_PIECES_MAX + 2]; /**< what is being sent */
-    int out_len;
+    int out_len;              /**< pieces in out[] */
     int out_at;
     char *head;               /**< of the request */
     apr_size_t head_len;
     apr_off_t body_at;        /**< body bytes put into out[] */
     int out_buckets;          /**< of these, from bb: released once sent */
-    char frame[24];           /**< what frames the piece of body in out[] */
     char *file_buf;
     unsigned int expects_100 : 1; /**< Expect: 100-continue was sent */
     unsigned int body_ended : 1;  /**< the end of the body was put into out[] */
@@ -538,6 +547,8 @@ struct backend_exchange_t {
     apr_size_t in_size;
     unsigned int in_fresh : 1; /**< it came with the head, and is not looked at yet */
     usher_http1_head_t answer;
+    const char *connection;   /**< what its Connection names; NULL: nothing unusual */
+    const char *upgrade_to;   /**< its Upgrade; NULL: none */
     int interims;
     backend_ends_e ends;
     usher_http1_chunks_t chunks;
@@ -553,7 +564,7 @@ struct backend_exchange_t {
     apr_off_t drop_until;     /**< with that: no more than up to this bytes_in */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
-    apr_bucket_brigade *read_bb;  /**< read from the client */
+    apr_bucket_brigade *read_bb;  /**< backend_client_brigade() */
 
     /* The client */
     unsigned int passed : 1;  /**< something of the answer went to it */
@@ -563,6 +574,8 @@ struct backend_exchange_t {
     unsigned int client_pipelined : 1; /**< there is more from it; wait for its end only */
     int client_fd;            /**< -1: none to be polled (HTTP/2) */
     unsigned int readable : 1; /**< the link has something, as far as is known */
+    unsigned int awaits : 1;  /**< or will have it in a moment: the next receive waits for it */
+    unsigned int awaited : 1; /**< in vain: poll() from now on */
 
     /* Time: boot clock */
     apr_time_t arrived_at;
@@ -575,14 +588,25 @@ struct backend_exchange_t {
     apr_time_t total_deadline; /**< 0: none */
 
     /* For the log */
-    backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
     int traces_len;
     apr_off_t bytes_out;
     apr_off_t bytes_in;
     backend_state_t state;
     const char *why;          /**< of the attempt's end, a phrase */
     int status;               /**< what the handler returned; 0: not yet */
+
+    /* Not zeroed at the beginning: from out[] on. */
+    struct iovec out[BACKEND_PIECES_MAX + 2]; /**< what is being sent */
+    char frame[24];           /**< what frames the piece of body in out[] */
+    backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
+    backend_address_t addresses[BACKEND_ADDRESSES_MAX];
 };
+
+/** Whether the name of a field is the known one. Nearly all are written in the same way. */
+static inline int backend_name_is(const char *name, const char *known)
+{
+    return !strcmp(name, known) || ap_cstr_casecmp(name, known) == 0;
+}
 
 /** Boot clock, microseconds. */
 static inline apr_time_t backend_now(void)
@@ -738,6 +762,12 @@ backend_end_e backend_connect_proxy(backend_exchange_t *x, apr_time_t until, int
  * @return OK, or an HTTP status: the client's or the configuration's fault */
 int backend_head_make(backend_exchange_t *x);
 
+/** Look whether modules have hooks on mod_proxy's building of a head: per child. */
+void backend_http_head_child_init(void);
+
+/** The client's fields, without those that its Connection names: of r, or a copy. */
+apr_table_t *backend_head_fields(request_rec *r);
+
 /** Remove the fields that a Connection field names (RFC 9110, 7.6.1).
  * @param tokens  its value
  * @param kept    but not this one */
@@ -843,8 +873,11 @@ backend_end_e backend_answer_final(backend_exchange_t *x);
 /** An interim (1xx) answer. */
 backend_end_e backend_answer_interim(backend_exchange_t *x);
 
-/** Add httpd to the Via of a request or an answer, as ProxyVia says. */
-void backend_answer_via(const backend_exchange_t *x, apr_table_t *fields);
+/** What ProxyVia adds to the Via of a request or an answer; NULL: nothing. */
+const char *backend_answer_via(const backend_exchange_t *x);
+
+/** ":8080", or "" for the default port: the one that the client uses. */
+const char *backend_answer_port(request_rec *r);
 
 /** The client shall send its body now, if it waits to be asked. */
 void backend_answer_ask_body(backend_exchange_t *x);
@@ -877,6 +910,9 @@ backend_end_e backend_relay_too_short(backend_exchange_t *x, const char *why);
 /* backend_client.c */
 
 void backend_client_begin(backend_exchange_t *x);
+
+/** What is read from the client goes into this one first; it is empty. */
+apr_bucket_brigade *backend_client_brigade(backend_exchange_t *x);
 
 /** How often a client is looked at that cannot be polled (HTTP/2). */
 #define BACKEND_CLIENT_INTERVAL (250 * APR_TIME_C(1000))

@@ -55,14 +55,17 @@ backend_end_e backend_receive_final(backend_exchange_t *x)
 static backend_end_e receive_more(backend_exchange_t *x)
 {
     apr_size_t n;
-    int error = 0;
+    int error = 0, awaits = x->awaits;
 
     if (!receive_in_room(x)) {
         return backend_attempt_malformed(x, "its head is too long");
     }
-    switch (backend_link_recv(x->link, x->in + x->in_len, x->in_size - x->in_len, &n, &error)) {
+    x->awaits = 0;
+    switch ((awaits ? backend_link_await : backend_link_recv)
+            (x->link, x->in + x->in_len, x->in_size - x->in_len, &n, &error)) {
     case BACKEND_IO_AGAIN:
         x->readable = 0;
+        x->awaited = x->awaited || awaits;
         return x->sending == BACKEND_SEND_STOPPED && !x->in_len
                    ? backend_attempt_cut(x, "it closed the connection") : BACKEND_END_NONE;
     case BACKEND_IO_EOF:
@@ -79,6 +82,7 @@ static backend_end_e receive_more(backend_exchange_t *x)
         x->first_at = backend_now();
     }
     x->progress_at = 0;
+    x->awaited = 0;
     x->bytes_in += (apr_off_t)n;
     x->readable = backend_link_has_more(x->link, x->in_size - x->in_len, n);
     x->in_len += n;

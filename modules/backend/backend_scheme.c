@@ -3,12 +3,14 @@
 
 #include "backend_private.h"
 
-static const backend_scheme_t schemes[] = {
-    { .name = "http", .port = DEFAULT_HTTP_PORT },
-    { .name = "https", .port = DEFAULT_HTTPS_PORT, .tls = 1 },
-    { .name = "ws", .port = DEFAULT_HTTP_PORT, .upgrade = "WebSocket" },
-    { .name = "wss", .port = DEFAULT_HTTPS_PORT, .tls = 1, .upgrade = "WebSocket" },
-    { .name = "ajp", .port = 8009, .ajp = 1 },
+#define NAME(text) .name = (text), .name_len = sizeof(text) - 1
+
+static const backend_scheme_t schemes[] = { /* the usual ones first */
+    { NAME("http"), .port = DEFAULT_HTTP_PORT },
+    { NAME("ajp"), .port = 8009, .ajp = 1 },
+    { NAME("https"), .port = DEFAULT_HTTPS_PORT, .tls = 1 },
+    { NAME("ws"), .port = DEFAULT_HTTP_PORT, .upgrade = "WebSocket" },
+    { NAME("wss"), .port = DEFAULT_HTTPS_PORT, .tls = 1, .upgrade = "WebSocket" },
 };
 
 const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len)
@@ -16,7 +18,7 @@ const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len)
     apr_size_t i;
 
     for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i) {
-        if (!ap_cstr_casecmpn(name, schemes[i].name, len) && !schemes[i].name[len]) {
+        if (len == schemes[i].name_len && !ap_cstr_casecmpn(name, schemes[i].name, len)) {
             return &schemes[i];
         }
     }
@@ -25,7 +27,8 @@ const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len)
 
 const backend_scheme_t *backend_scheme_of(const char *url)
 {
-    const char *end = strstr(url, "://");
+    const char *colon = ap_strchr_c(url, ':');
 
-    return end ? backend_scheme_named(url, (apr_size_t)(end - url)) : NULL;
+    return colon && !strncmp(colon, "://", 3)
+               ? backend_scheme_named(url, (apr_size_t)(colon - url)) : NULL;
 }

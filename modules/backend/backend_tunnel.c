@@ -157,7 +157,7 @@ static void tunnel_take(tunnel_t *t, apr_bucket_brigade *bb)
 
 static tunnel_end_e tunnel_read_client(tunnel_t *t)
 {
-    apr_bucket_brigade *bb = t->x->read_bb;
+    apr_bucket_brigade *bb = backend_client_brigade(t->x);
     apr_status_t rv;
 
     while (t->client_ready && !t->client_ended && t->up_len < t->piece) {

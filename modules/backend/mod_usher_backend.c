@@ -46,10 +46,13 @@ static void backend_child_init(apr_pool_t *pchild, server_rec *s)
     backend_target_child_init(pchild, s);
     backend_keeper_child_init(pchild, s);
     backend_stop_child_init(pchild);
+    backend_http_head_child_init();
 }
 
 static void backend_register_hooks(apr_pool_t *p)
 {
+    static const char *const clusters[] = { "mod_usher_balancer.c", NULL };
+
     APR_REGISTER_OPTIONAL_FN(usher_backend_serves);
     backend_tls_register();
     ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -57,7 +60,8 @@ static void backend_register_hooks(apr_pool_t *p)
     ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(backend_handler_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_canon_handler(backend_canon, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    proxy_hook_pre_request(backend_handler_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* A cluster's request is not for the stock balancer: no need to look for it. */
+    proxy_hook_pre_request(backend_handler_pre_request, clusters, NULL, APR_HOOK_REALLY_FIRST);
     proxy_hook_scheme_handler(backend_handler_scheme, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }
 

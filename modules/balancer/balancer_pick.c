@@ -90,11 +90,14 @@ void balancer_pick_count(const balancer_choice_t *choice, int without, apr_uint3
     }
 }
 
+#define SPARES_UNKNOWN -1
+
 /* Who may have the request, of one lbset. */
 typedef struct {
     int set;
     int worn; /* resting members count as usable: there is no other one */
-    int spares;   /* how many spares stand in for members that cannot */
+    int spares;   /* how many spares stand in for members that cannot: pick_missing(),
+                   * or SPARES_UNKNOWN, as there seldom are any */
     int standbys; /* whether it is the standbys' turn */
 } pick_group_t;
 
@@ -105,7 +108,36 @@ static apr_int64_t pick_weight(const proxy_worker *worker, unsigned int share)
     return factor * share / 10 > 0 ? factor * share / 10 : 1;
 }
 
-/* How member i stands in this group; *spares counts down. */
+/* For each member of the set that cannot serve, and is neither spare nor
+ * standby, one spare may. */
+static int pick_missing(const balancer_choice_t *choice, const pick_group_t *group)
+{
+    int i, missing = 0;
+
+    for (i = 0; i < choice->members->count; ++i) {
+        const proxy_worker *worker = choice->members->list[i].worker;
+        balancer_standing_e standing = balancer_pick_standing(choice, i, NULL);
+
+        if (worker->s->lbset == group->set && !PROXY_WORKER_IS_SPARE(worker)
+            && !PROXY_WORKER_IS_STANDBY(worker)) {
+            missing += PROXY_WORKER_IS_DRAINING(worker) || standing == BALANCER_STANDING_OFF
+                       || (standing == BALANCER_STANDING_RESTING && !group->worn);
+        }
+    }
+    return missing;
+}
+
+/* Whether a spare's turn has come; *spares counts down. */
+static int pick_needs_spare(const balancer_choice_t *choice, const pick_group_t *group, int *spares)
+{
+    if (*spares == SPARES_UNKNOWN) {
+        *spares = pick_missing(choice, group);
+    }
+    return *spares > 0 && (*spares)--;
+}
+
+/* How member i stands in this group. @param spares  begins with the group's, and goes on with
+ * what the member before left */
 static balancer_standing_e pick_in_group(const balancer_choice_t *choice, const pick_group_t *group,
                                          int i, int *spares, unsigned int *share)
 {
@@ -121,28 +153,39 @@ static balancer_standing_e pick_in_group(const balancer_choice_t *choice, const 
         standing = BALANCER_STANDING_USABLE;
     }
     if (PROXY_WORKER_IS_SPARE(worker) && standing != BALANCER_STANDING_OFF
-        && standing != BALANCER_STANDING_RESTING && (*spares)-- <= 0) {
+        && standing != BALANCER_STANDING_RESTING && !pick_needs_spare(choice, group, spares)) {
         return BALANCER_STANDING_OFF;
     }
     return standing;
 }
 
-/* The weights of all candidates; *taken becomes -1 if it is none of them. */
-static apr_int64_t pick_sum(const balancer_choice_t *choice, const pick_group_t *group, int *taken)
-{
-    int spares = group->spares, found = -1;
-    apr_int64_t sum = 0;
-    unsigned int share;
-    int i;
+/* All candidates. */
+typedef struct {
+    apr_int64_t sum; /* of their weights */
+    int taken;       /* whether the member asked for is one of them */
+    int due;         /* there are others whose rest is over */
+} pick_survey_t;
 
+static void pick_survey(const balancer_choice_t *choice, const pick_group_t *group, int taken,
+                        pick_survey_t *survey)
+{
+    int spares = group->spares, i;
+    unsigned int share;
+
+    memset(survey, 0, sizeof(*survey));
     for (i = 0; i < choice->members->count; ++i) {
-        if (pick_in_group(choice, group, i, &spares, &share) == BALANCER_STANDING_USABLE) {
-            sum += pick_weight(choice->members->list[i].worker, share);
-            found = i == *taken ? i : found;
+        switch (pick_in_group(choice, group, i, &spares, &share)) {
+        case BALANCER_STANDING_USABLE:
+            survey->sum += pick_weight(choice->members->list[i].worker, share);
+            survey->taken |= i == taken;
+            break;
+        case BALANCER_STANDING_DUE:
+            survey->due = 1;
+            break;
+        default:
+            break;
         }
     }
-    *taken = found;
-    return sum;
 }
 
 /* All turns grow. @return who is furthest; *wild: one of them was further than
@@ -193,12 +236,10 @@ static void pick_begin(const balancer_choice_t *choice, const pick_group_t *grou
     }
 }
 
-static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group)
+static int pick_turn(const balancer_choice_t *choice, const pick_group_t *group, apr_int64_t sum)
 {
-    int nobody = -1, wild, best;
-    apr_int64_t sum = pick_sum(choice, group, &nobody);
+    int wild, best = pick_grow(choice, group, sum, &wild);
 
-    best = pick_grow(choice, group, sum, &wild);
     if (wild) {
         pick_begin(choice, group);
         best = pick_grow(choice, group, sum, &wild);
@@ -225,52 +266,33 @@ static int pick_due(const balancer_choice_t *choice, const pick_group_t *group)
     return -1;
 }
 
-/* For each member of the set that cannot serve, and is neither spare nor
- * standby, one spare may. */
-static int pick_missing(const balancer_choice_t *choice, const pick_group_t *group)
-{
-    int i, missing = 0;
-
-    for (i = 0; i < choice->members->count; ++i) {
-        const proxy_worker *worker = choice->members->list[i].worker;
-        balancer_standing_e standing = balancer_pick_standing(choice, i, NULL);
-
-        if (worker->s->lbset == group->set && !PROXY_WORKER_IS_SPARE(worker)
-            && !PROXY_WORKER_IS_STANDBY(worker)) {
-            missing += PROXY_WORKER_IS_DRAINING(worker) || standing == BALANCER_STANDING_OFF
-                       || (standing == BALANCER_STANDING_RESTING && !group->worn);
-        }
-    }
-    return missing;
-}
-
 void balancer_pick_took(const balancer_choice_t *choice, int taken)
 {
     const balancer_member_t *member = &choice->members->list[taken];
-    pick_group_t group = { .set = member->worker->s->lbset,
+    pick_group_t group = { .set = member->worker->s->lbset, .spares = SPARES_UNKNOWN,
                            .standbys = PROXY_WORKER_IS_STANDBY(member->worker) != 0 };
-    apr_int64_t sum;
+    pick_survey_t survey;
     int wild;
 
-    group.spares = pick_missing(choice, &group);
-    sum = pick_sum(choice, &group, &taken);
+    pick_survey(choice, &group, taken, &survey);
     /* Whose turn it never is (draining, resting) does not count. */
-    if (taken >= 0 && atomic_load(&member->rec->turn) > -SESSION_LIMIT * sum) {
-        pick_grow(choice, &group, sum, &wild);
-        atomic_fetch_sub(&member->rec->turn, sum);
+    if (survey.taken && atomic_load(&member->rec->turn) > -SESSION_LIMIT * survey.sum) {
+        pick_grow(choice, &group, survey.sum, &wild);
+        atomic_fetch_sub(&member->rec->turn, survey.sum);
     }
 }
 
 static int pick_in_set(const balancer_choice_t *choice, int set, int worn)
 {
-    pick_group_t group = { .set = set, .worn = worn };
+    pick_group_t group = { .set = set, .worn = worn, .spares = SPARES_UNKNOWN };
+    pick_survey_t survey;
     int i;
 
-    group.spares = pick_missing(choice, &group);
     for (group.standbys = 0; group.standbys <= 1; ++group.standbys) {
-        i = pick_due(choice, &group);
-        if (i < 0) {
-            i = pick_turn(choice, &group);
+        pick_survey(choice, &group, -1, &survey);
+        i = survey.due ? pick_due(choice, &group) : -1;
+        if (i < 0 && survey.sum) {
+            i = pick_turn(choice, &group, survey.sum);
         }
         if (i >= 0) {
             return i;

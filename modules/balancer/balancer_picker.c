@@ -73,12 +73,13 @@ static void picker_tell(const balancer_request_t *request, request_rec *r,
                         const proxy_worker *worker)
 {
     const balancer_session_t *session = &request->session;
+    /* The first one need not look for what is there; nobody else sets these. */
+    void (*put)(apr_table_t *, const char *, const char *) =
+        apr_table_get(r->subprocess_env, "BALANCER_NAME") ? apr_table_setn : apr_table_addn;
 
-    apr_table_setn(r->subprocess_env, "BALANCER_NAME", request->cluster->name);
-    apr_table_setn(r->subprocess_env, "BALANCER_WORKER_NAME",
-                   apr_pstrdup(r->pool, worker->s->name_ex));
-    apr_table_setn(r->subprocess_env, "BALANCER_WORKER_ROUTE",
-                   apr_pstrdup(r->pool, worker->s->route));
+    put(r->subprocess_env, "BALANCER_NAME", request->cluster->name);
+    put(r->subprocess_env, "BALANCER_WORKER_NAME", apr_pstrdup(r->pool, worker->s->name_ex));
+    put(r->subprocess_env, "BALANCER_WORKER_ROUTE", apr_pstrdup(r->pool, worker->s->route));
     if (session->route) {
         apr_table_setn(r->notes, "session-sticky", session->name);
         apr_table_setn(r->notes, "session-route", session->route);
@@ -174,7 +175,7 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     attempt->index = i;
     attempt->claimed = claimed == i;
     attempt->generation = rec->generation;
-    attempt->began_at = balancer_now();
+    attempt->began_at = choice.now;
     member->worker = worker;
     member->data = attempt;
     return OK;

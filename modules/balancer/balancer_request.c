@@ -35,6 +35,23 @@ static int request_leave(const balancer_cluster_t *cluster, request_rec *r)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* As ap_proxy_get_balancer() finds it, by its name as it stands: that one makes a lower
+ * copy of the URL and two hashes of it. */
+static proxy_balancer *request_balancer(request_rec *r, proxy_server_conf *conf, const char *url)
+{
+    proxy_balancer *b = (proxy_balancer *)conf->balancers->elts;
+    proxy_balancer *end = b + conf->balancers->nelts;
+
+    for (; b < end; ++b) {
+        apr_size_t len = strlen(b->s->name);
+
+        if (!strncmp(url, b->s->name, len) && (url[len] == '/' || !url[len]) && !b->s->inactive) {
+            return b;
+        }
+    }
+    return ap_proxy_get_balancer(r->pool, conf, url, 1);
+}
+
 int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                                  proxy_server_conf *conf, char **url)
 {
@@ -46,7 +63,7 @@ int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balance
     if (*balancer || ap_cstr_casecmpn(*url, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1)) {
         return DECLINED;
     }
-    b = ap_proxy_get_balancer(r->pool, conf, *url, 1);
+    b = request_balancer(r, conf, *url);
     cluster = b ? balancer_clusters_find(b) : NULL;
     if (!cluster) {
         return DECLINED;
@@ -67,6 +84,26 @@ int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balance
     return OK;
 }
 
+/* A name in lower case and a path without control characters: nothing is to be changed. */
+static int request_is_plain(const char *url)
+{
+    const char *at = url + sizeof(BALANCER_PREFIX) - 1;
+
+    if (strncmp(url, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1)) {
+        return 0;
+    }
+    while ((*at >= 'a' && *at <= 'z') || (*at >= '0' && *at <= '9') || *at == '-') {
+        ++at;
+    }
+    if (*at != '/' || at[-1] == '/') {
+        return 0;
+    }
+    while ((unsigned char)*at >= 0x20 && *at != 0x7f) {
+        ++at;
+    }
+    return !*at;
+}
+
 /* Without mod_proxy_balancer nobody else knows balancer: URLs, and a path that
  * nobody has looked at would go out as it is, line ends and all. Which of its
  * characters are encoded is the matter of the member's own scheme, where mod_proxy
@@ -80,6 +117,9 @@ int balancer_request_canon(request_rec *r, char *url)
 
     if (ap_cstr_casecmpn(url, "balancer:", 9)) {
         return DECLINED;
+    }
+    if (ap_proxy_canon_url && request_is_plain(url)) {
+        return OK;
     }
     url += 9;
     why = ap_proxy_canon_netloc(r->pool, &url, NULL, NULL, &host, &port);

@@ -152,7 +152,7 @@ static apr_uint64_t health_sum(const usher_health_t *health, apr_int64_t now, ap
 
     for (i = 0; i < USHER_HEALTH_PARTS; ++i) {
         word = atomic_load(&health->failures[i]);
-        if (SINCE(word) >= oldest && SINCE(word) <= now + AHEAD_MAX) {
+        if (COUNT(word) && SINCE(word) >= oldest && SINCE(word) <= now + AHEAD_MAX) {
             sum += COUNT(word);
         }
     }

@@ -143,33 +143,31 @@ static const char *keep_alive_field(usher_http1_head_t *head,
     return NULL;
 }
 
-typedef const char *(*field_reader_t)(usher_http1_head_t *head, const char *value,
-                                      apr_size_t len);
-
-static const struct {
-    const char *name;
-    apr_size_t len;
-    field_reader_t read;
-} known_fields[] = {
-    { "Connection", sizeof("Connection") - 1, connection_field },
-    { "Content-Length", sizeof("Content-Length") - 1, content_length_field },
-    { "Keep-Alive", sizeof("Keep-Alive") - 1, keep_alive_field },
-    { "Transfer-Encoding", sizeof("Transfer-Encoding") - 1, transfer_encoding_field },
-};
-#define KNOWN_FIELDS (sizeof(known_fields) / sizeof(known_fields[0]))
-
-static const char *known_field(usher_http1_head_t *head,
-                               const usher_http1_field_t *field)
+static int is_field(const usher_http1_field_t *field, const char *name)
 {
-    apr_size_t i;
+    /* Nearly all are written in the same way. */
+    return !memcmp(field->name, name, field->name_len)
+           || !apr_cstr_casecmpn(field->name, name, field->name_len);
+}
 
-    for (i = 0; i < KNOWN_FIELDS; ++i) {
-        if (field->name_len == known_fields[i].len
-            && !apr_cstr_casecmpn(field->name, known_fields[i].name, field->name_len)) {
-            return known_fields[i].read(head, field->value, field->value_len);
-        }
+/* By its length, as most are none of these. */
+static const char *known_field(usher_http1_head_t *head, const usher_http1_field_t *field)
+{
+    switch (field->name_len) {
+    case sizeof("Connection") - 1: /* and Keep-Alive */
+        return is_field(field, "Connection")
+                   ? connection_field(head, field->value, field->value_len)
+               : is_field(field, "Keep-Alive")
+                   ? keep_alive_field(head, field->value, field->value_len) : NULL;
+    case sizeof("Content-Length") - 1:
+        return is_field(field, "Content-Length")
+                   ? content_length_field(head, field->value, field->value_len) : NULL;
+    case sizeof("Transfer-Encoding") - 1:
+        return is_field(field, "Transfer-Encoding")
+                   ? transfer_encoding_field(head, field->value, field->value_len) : NULL;
+    default:
+        return NULL;
     }
-    return NULL;
 }
 
 /* A whole line in the buffer. */
@@ -181,7 +179,7 @@ typedef struct {
 
 /* Find the end of the line at head->len: CRLF or, RFC 9112 2.2, LF alone. The
  * search goes on where that of an earlier call ended. */
-static usher_parse_e find_line(line_t *line, usher_http1_head_t *head, char *buf,
+static inline usher_parse_e find_line(line_t *line, usher_http1_head_t *head, char *buf,
                                apr_size_t len, apr_size_t line_max, const char **why)
 {
     const char *lf = head->scanned < len
@@ -209,29 +207,37 @@ static void leave_line(usher_http1_head_t *head, const line_t *line)
 }
 
 /* RFC 9112 5.1: blanks before the colon of an answer are removed by a proxy. */
-static void split_field(usher_http1_field_t *field, const char *line,
-                        apr_size_t len, const char *colon)
+static inline void split_field(usher_http1_field_t *field, const char *line,
+                               apr_size_t len, const char *colon)
 {
-    field->name = line;
-    field->name_len = (apr_size_t)(colon - line);
-    while (field->name_len && is_blank(line[field->name_len - 1])) {
-        --field->name_len;
+    const char *name_end = colon, *value = colon + 1, *value_end = line + len;
+
+    while (name_end > line && is_blank(name_end[-1])) {
+        --name_end;
     }
-    field->value = colon + 1;
-    field->value_len = len - (apr_size_t)(field->value - line);
-    trim(&field->value, &field->value_len);
+    while (value_end > value && is_blank(value_end[-1])) {
+        --value_end;
+    }
+    while (value < value_end && is_blank(*value)) {
+        ++value;
+    }
+    field->name = line;
+    field->name_len = (apr_size_t)(name_end - line);
+    field->value = value;
+    field->value_len = (apr_size_t)(value_end - value);
 }
 
-/* Read a line that is whole and unfolded. Returns NULL or what is wrong. */
-static const char *read_line(usher_http1_head_t *head, const line_t *line,
-                             const char *colon, const usher_http1_limits_t *limits,
-                             usher_http1_field_t *field)
+/* Read a line that is whole and unfolded, whose first name_len bytes are those of a
+ * token. Returns NULL or what is wrong. */
+static inline const char *read_line(usher_http1_head_t *head, const line_t *line,
+                             const char *colon, apr_size_t name_len,
+                             const usher_http1_limits_t *limits, usher_http1_field_t *field)
 {
     /* The colon is on the first of folded lines: a name has no fold in it. */
     if (!colon && limits->badline != USHER_HTTP1_BADLINE_SKIP) {
         return "header line without a colon";
     }
-    if (!usher_text_is_value(line->text, line->len)) {
+    if (!usher_text_is_value(line->text + name_len, line->len - name_len)) {
         return "control character in a header line";
     }
     if (!colon) {
@@ -239,7 +245,7 @@ static const char *read_line(usher_http1_head_t *head, const line_t *line,
         return NULL;
     }
     split_field(field, line->text, line->len, colon);
-    if (!usher_text_is_token(field->name, field->name_len)) {
+    if (!name_len || field->name_len != name_len) {
         return "invalid field name";
     }
     return ++head->fields > limits->fields_max ? "too many fields" : NULL;
@@ -255,6 +261,7 @@ static usher_parse_e read_section(usher_http1_head_t *head, char *buf, apr_size_
         line_t line;
         usher_http1_field_t field;
         const char *colon, *wrong;
+        apr_size_t name_len;
         usher_parse_e found = find_line(&line, head, buf, len, limits->line_max, why);
 
         if (found != USHER_PARSE_DONE) {
@@ -268,7 +275,9 @@ static usher_parse_e read_section(usher_http1_head_t *head, char *buf, apr_size_
             *why = "folded line that continues no field";
             return USHER_PARSE_BAD;
         }
-        colon = memchr(line.text, ':', line.len);
+        name_len = usher_text_token_len(line.text); /* there is an LF */
+        colon = line.text[name_len] == ':' ? line.text + name_len
+                                           : memchr(line.text, ':', line.len);
         if (!colon && limits->badline == USHER_HTTP1_BADLINE_BODY) {
             return USHER_PARSE_DONE;
         }
@@ -281,7 +290,7 @@ static usher_parse_e read_section(usher_http1_head_t *head, char *buf, apr_size_
             head->scanned = line.next;
             continue;
         }
-        wrong = read_line(head, &line, colon, limits, &field);
+        wrong = read_line(head, &line, colon, name_len, limits, &field);
         if (!wrong && field.name && !trailers) {
             wrong = known_field(head, &field);
         }
@@ -416,20 +425,18 @@ usher_parse_e usher_http1_trailers(char *buf, apr_size_t len,
 int usher_http1_next_field(const char *buf, apr_size_t end, apr_size_t *at,
                            usher_http1_field_t *field)
 {
-    while (*at < end) {
-        const char *line = buf + *at;
-        const char *lf = memchr(line, '\n', end - *at);
-        apr_size_t len = lf ? (apr_size_t)(lf - line) : end - *at;
-        const char *colon = memchr(line, ':', len);
+    const char *line = buf + *at, *stop = buf + end, *colon = NULL;
 
-        *at += lf ? len + 1 : len;
-        if (len && line[len - 1] == '\r') {
-            --len;
-        }
+    while (!colon && line < stop) {
+        const char *lf = memchr(line, '\n', (apr_size_t)(stop - line));
+        apr_size_t len = (apr_size_t)((lf ? lf : stop) - line);
+
+        colon = memchr(line, ':', len);
         if (colon) {
-            split_field(field, line, len, colon);
-            return 1;
+            split_field(field, line, len && line[len - 1] == '\r' ? len - 1 : len, colon);
         }
+        line = lf ? lf + 1 : stop;
     }
-    return 0;
+    *at = (apr_size_t)(line - buf);
+    return colon != NULL;
 }

@@ -1,7 +1,8 @@
 #include "usher_text.h"
 
-/* tchar, RFC 9110 5.6.2 */
-static const unsigned char token_chars[256] = {
+#include <string.h>
+
+const unsigned char usher_text_tchars[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, /* ! # $ % & ' * + - . */
@@ -16,32 +17,58 @@ int usher_text_is_token(const char *text, apr_size_t len)
 {
     apr_size_t i;
 
-    for (i = 0; i < len && token_chars[(unsigned char)text[i]]; ++i) {
+    for (i = 0; i < len && usher_text_tchars[(unsigned char)text[i]]; ++i) {
     }
     return len && i == len;
 }
 
-#define TEXT_BLOCK 16
-
-static inline unsigned int is_control(unsigned char c)
+static int is_control(unsigned char c)
 {
-    return (unsigned int)((c < ' ') & (c != '\t')) | (unsigned int)(c == 0x7f);
+    return (c < ' ' && c != '\t') || c == 0x7f;
 }
 
-/* No early end: compilers make it many bytes at a time. */
-int usher_text_is_value(const char *text, apr_size_t len)
+static int has_control(const char *text, apr_size_t len)
 {
-    unsigned int bad = 0;
     apr_size_t i;
 
-    /* Compilers make vectors only of a count that they know. */
-    for (; len >= TEXT_BLOCK; text += TEXT_BLOCK, len -= TEXT_BLOCK) {
-        for (i = 0; i < TEXT_BLOCK; ++i) {
-            bad |= is_control((unsigned char)text[i]);
+    for (i = 0; i < len; ++i) {
+        if (is_control((unsigned char)text[i])) {
+            return 1;
         }
     }
-    for (i = 0; i < len; ++i) {
-        bad |= is_control((unsigned char)text[i]);
+    return 0;
+}
+
+#define WORD sizeof(apr_uint64_t)
+#define EACH_BYTE(c) ((apr_uint64_t)(c) * 0x0101010101010101u)
+
+/* The high bit of each byte below n, with n <= 128; those behind the first one may have
+ * it without reason. */
+static inline apr_uint64_t bytes_below(apr_uint64_t word, unsigned int n)
+{
+    return (word - EACH_BYTE(n)) & ~word & EACH_BYTE(0x80);
+}
+
+/* Eight bytes at once: whether there is a control character among them, or a TAB. */
+static inline apr_uint64_t word_has_control(const char *text)
+{
+    apr_uint64_t word;
+
+    memcpy(&word, text, WORD);
+    return bytes_below(word, ' ') | bytes_below(word ^ EACH_BYTE(0x7f), 1);
+}
+
+int usher_text_is_value(const char *text, apr_size_t len)
+{
+    apr_uint64_t found = 0;
+    apr_size_t at;
+
+    if (len < WORD) {
+        return !has_control(text, len);
     }
-    return !bad;
+    for (at = 0; at + WORD <= len; at += WORD) {
+        found |= word_has_control(text + at);
+    }
+    found |= word_has_control(text + len - WORD); /* the last ones; some of them again */
+    return !found || !has_control(text, len);
 }

@@ -7,6 +7,21 @@
 
 #include <apr.h>
 
+/** Not 0 for those that a token may consist of: tchar, RFC 9110, 5.6.2. */
+extern const unsigned char usher_text_tchars[256];
+
+/** How many bytes of a token a text begins with. @param text  has a byte that is not one of
+ * a token's, as an LF: it is not looked at beyond */
+static inline apr_size_t usher_text_token_len(const char *text)
+{
+    const char *at = text;
+
+    while (usher_text_tchars[(unsigned char)*at]) {
+        ++at;
+    }
+    return (apr_size_t)(at - text);
+}
+
 /** Whether a text is a token (RFC 9110, 5.6.2): one tchar or more. */
 int usher_text_is_token(const char *text, apr_size_t len);
 

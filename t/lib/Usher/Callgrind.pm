@@ -12,13 +12,17 @@ sub missing {
     return;
 }
 
-# command($out, @more options): what goes before the program's own. It writes $out,
-# or $out.1, $out.2 ... with --dump-before.
+# command($out, @more options): what goes before the program's own. It writes $out.
 sub command {
     my ($out, @more) = @_;
 
     return ('valgrind', '--tool=callgrind', '--vgdb=no', @more, "--callgrind-out-file=$out");
 }
+
+# An option: with each OPTIONS that httpd answers itself the counts so far go into
+# $out.1, $out.2 ... and begin anew. That is when it calls this function, and nothing
+# else does.
+sub marked { return '--dump-before=ap_send_http_options' }
 
 # Writes a script to use as USHER_HTTPD: valgrind wants httpd itself, not the
 # script that starts it.

@@ -39,6 +39,16 @@ sub usher_modules {
     return map { basename($_) =~ /^mod_(usher(?:_[a-z]+)?)\.so$/ ? $1 : () } @files;
 }
 
+# What makes this build execute more than an installed one would, if anything: a
+# list of words.
+sub slowed {
+    my $text = do { local (@ARGV, $/) = (builddir() . '/Makefile'); <> };
+    my ($flags) = $text =~ /^CFLAGS = (.*)$/m;
+
+    return (($text =~ /^USHER_PRELOAD = \S/m ? 'sanitizers' : ()), ($text =~ /^enable_coverage = yes$/m ? 'coverage' : ()),
+        ($flags =~ /(?:^|\s)-O[2s3](?:\s|$)/ ? () : 'no optimization'));
+}
+
 # LoadModule lines for our modules, all that were built or those named.
 sub load_usher {
     my @names = @_ ? @_ : usher_modules();

@@ -8,7 +8,8 @@ use warnings FATAL => 'all';
 use IO::Socket::INET ();
 use Usher::Bench::Backend ();
 
-# new(port, path => ..., fields => how many more, body => bytes of a POST)
+# new(port, path => ..., fields => how many more, body => bytes of a POST,
+# method => another one)
 sub new {
     my ($class, $port, %opt) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp', Timeout => 60)
@@ -16,7 +17,7 @@ sub new {
     my $body = 'x' x ($opt{body} // 0);
 
     $socket->autoflush(1);
-    my $request = join '', $opt{body} ? 'POST' : 'GET', " $opt{path} HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n",
+    my $request = join '', $opt{method} // ($opt{body} ? 'POST' : 'GET'), " $opt{path} HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n",
         (map { sprintf "%s: %s\r\n", Usher::Bench::Backend::field($_) } 1 .. $opt{fields} // 0),
         $opt{body} ? "Content-Length: $opt{body}\r\n" : '', "\r\n", $body;
     return bless { socket => $socket, request => $request }, $class;

@@ -44,7 +44,7 @@ my %contender = (
     haproxy64  => { title => 'HAProxy, 64 KiB', pages => $large, with => { buffer => 65536 }, start => \&_haproxy },
     haproxy_splice => { title => 'HAProxy, splice', pages => $large, with => { splice => 1 }, start => \&_haproxy },
     nginx      => { title => 'nginx', start => \&_nginx },
-    static     => { title => 'httpd itself, a file', pages => qr/^(?:1k|1m|100m)$/, start => \&_static },
+    static     => { title => 'httpd itself', pages => qr/^(?:1k|1m|100m)$/, start => \&_static },
 );
 
 sub all {
@@ -121,6 +121,9 @@ sub start {
     return $self;
 }
 
+# Whether it is one, with whatever modules.
+sub is_httpd { return $_[0] !~ /^(?:haproxy|nginx)/ }
+
 sub name  { $_[0]{name} }
 sub title { $_[0]{title} }
 sub title_of { $contender{ $_[0] }{title} }
@@ -166,8 +169,12 @@ sub cpu {
 
 # httpd
 
+# What no httpd passes on.
+our $own_path = '/bench/own';
+
 sub _httpd {
     my ($opt, $modules, $usher, $conf) = @_;
+    my $own = grep({ $_ eq 'proxy' } @$modules) ? "ProxyPass $own_path !" : '';
     if ($opt->{linger}) {
         $modules = ['watchdog', grep { $_ ne 'watchdog' } @$modules];
         $usher = ['usher_linger', 'usher', grep { $_ ne 'usher' } @$usher];
@@ -186,6 +193,7 @@ MaxSpareThreads 128
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 Timeout 60
+$own
 $conf
 EOT
     $httpd->start or die "httpd does not start: ", $httpd->console;
@@ -234,11 +242,20 @@ sub _usher {
     return _httpd(\%opt, ['watchdog', _proxy_modules(%opt)], [qw(usher usher_backend)], _http_conf(%opt));
 }
 
-# The files that the HTTP backend has, too.
+# The small page from its configuration, large ones as the files that the HTTP
+# backend has, too.
 sub _static {
     my (%opt) = @_;
+    my $small = 'x' x $Usher::Bench::Backend::size{'1k'};
 
-    return _httpd(\%opt, [], [], "DocumentRoot $opt{nginx}{root}\n<Directory />\nAllowOverride None\n</Directory>\n");
+    return _httpd(\%opt, ['alias'], [], <<"EOT");
+Redirect 200 /1k
+ErrorDocument 200 $small
+DocumentRoot $opt{nginx}{root}
+<Directory />
+AllowOverride None
+</Directory>
+EOT
 }
 
 sub _usher_balancer {
@@ -281,7 +298,7 @@ sub _jk {
         "JkLogFile logs/jk.log\nJkLogLevel error\nJkShmFile logs/jk.shm\n", @workers,
         "JkWorkerProperty worker.list=one,three\nJkWorkerProperty worker.three.type=lb\n",
         "JkWorkerProperty worker.three.balance_workers=m1,m2,m3\n",
-        "JkMount /b/* three\nJkMount /* one\n");
+        "JkMount /b/* three\nJkMount /* one\nJkUnMount $own_path one\n");
 }
 
 # Others

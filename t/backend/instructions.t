@@ -1,0 +1,121 @@
+# What Usher adds to a small request in instructions, over what httpd needs to
+# answer by itself: a guard of the speed that was reached. callgrind counts, and
+# what it counts repeats to one in a hundred on any machine, however busy; what is
+# compared is the difference between two requests of the same httpd, as httpd's own
+# part is another one in each release.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use File::Path qw(make_path remove_tree);
+use POSIX ();
+use Usher::Backend;
+use Usher::Callgrind ();
+use Usher::Client ();
+use Usher::Env ();
+use Usher::Httpd ();
+use Usher::Wait;
+
+# At most so many instructions per request. To take them anew:
+# t/TEST t/backend/instructions.t in a build as it is installed (-O2) prints what they
+# are; the limits are 8 % above that, in hundreds.
+my %limit = (
+    http     => 12_100,  # GET of 5 bytes, more than httpd's own answer
+    ajp      => 13_800,
+    balancer => 4_400,   # a cluster of three, more than without one
+);
+
+# Of each kind: enough for the odd one that is dearer not to matter.
+my $requests = 100;
+
+sub leave_out {
+    pass "nothing is measured: $_[0]";
+    done_testing;
+    exit;
+}
+
+leave_out("the $ENV{USHER_MPM} MPM is not the one that was measured") if $ENV{USHER_MPM} ne 'event';
+leave_out('another processor is not the one that was measured') if (POSIX::uname())[4] ne 'x86_64';
+leave_out("built with $_") for Usher::Env::slowed();
+my $missing = Usher::Callgrind::missing();
+plan skip_all => $missing if $missing;
+
+my $dir = Usher::Env::builddir() . "/t/work/instructions-$$";
+END { remove_tree($dir) if defined $dir && !$ENV{USHER_KEEP_WORK} }
+make_path($dir);
+chmod 0777, $dir; # httpd's child is another user
+
+my @http = map { Usher::Backend->new } 1 .. 3;
+my $ajp = Usher::Backend->new(protocol => 'ajp');
+$_->on('/', http_answer(200, [], 'hello')) for @http;
+$ajp->on('/', ajp_answer(200, ['Content-Length' => 5], 'hello'));
+
+my $script = Usher::Callgrind::httpd_script("$dir/httpd",
+    Usher::Callgrind::command("$dir/count", Usher::Callgrind::marked()));
+Usher::Env::builtin(); # before httpd is replaced by a slow one
+my $httpd = do {
+    local $ENV{USHER_HTTPD} = $script;
+    my $started = Usher::Httpd->new(args => ['-X'], loglevel => 'warn',
+        modules => [qw(watchdog proxy proxy_balancer slotmem_shm alias)], conf => <<"EOT");
+MaxKeepAliveRequests 0
+<Proxy balancer://three>
+@{[ map { "BalancerMember " . $_->url . "\n" } @http ]}
+ProxySet lbmethod=usher
+</Proxy>
+ProxyPass /balancer/ balancer://three/
+ProxyPass /http/ @{[ $http[0]->url('/') ]}
+ProxyPass /ajp/ @{[ $ajp->url('/') ]}
+Redirect gone /alone/
+ErrorDocument 410 hello
+EOT
+    ok $started->start, 'httpd starts in valgrind' or diag $started->console;
+    $started;
+};
+
+my $client = Usher::Client->new(port => $httpd->port, timeout => 20);
+my $files = 0;
+
+sub ask {
+    my ($request, $status) = @_;
+
+    $client->send("$request HTTP/1.1\r\nHost: localhost\r\nUser-Agent: instructions\r\nAccept: */*\r\n\r\n");
+    my $answer = $client->answer(timeout => 20);
+    return $answer->{end} eq 'complete' && $answer->{status} == $status;
+}
+
+# Closes a file; its instructions.
+sub mark {
+    ask('OPTIONS /mark', 200) or die "no answer to OPTIONS\n";
+    return Usher::Callgrind::total("$dir/count." . ++$files);
+}
+
+# Instructions of one of such requests; the rest is what there is between two marks.
+my $between;
+
+sub measured {
+    my ($path, $status) = @_;
+
+    ask("GET $path", $status) or die "no answer to $path\n" for 1 .. 5; # connections, and tables that grow
+    mark();
+    my $good = grep { ask("GET $path", $status) } 1 .. $requests;
+    my $count = mark();
+    is $good, $requests, "$path is answered";
+    return ($count - $between) / $requests;
+}
+
+mark() for 1 .. 3;
+$between = mark();
+my %count = map { $_ => measured("/$_/", $_ eq 'alone' ? 410 : 200) } qw(alone http ajp balancer);
+my %over = (http => 'alone', ajp => 'alone', balancer => 'http');
+diag sprintf 'httpd alone: %.0f instructions', $count{alone};
+for my $name (sort keys %over) {
+    my $more = $count{$name} - $count{ $over{$name} };
+    diag sprintf '%s: %.0f, %.0f more than %s', $name, $count{$name}, $more, $over{$name};
+    cmp_ok $more, '<=', $limit{$name}, "$name: no more than $limit{$name} over $over{$name}";
+}
+
+$client->close;
+# Its exit status would be valgrind's.
+ok $httpd->stop, 'httpd ends';
+$httpd->log->finish('only what was announced in the log');
+done_testing;
