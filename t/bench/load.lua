@@ -1,4 +1,4 @@
--- For wrk: BENCH_FIELDS more fields in each request; at the end one line that
+-- For wrk: BENCH_FIELDS more fields in each request; at the end lines that
 -- a program can read.
 for i = 1, tonumber(os.getenv("BENCH_FIELDS") or 0) do
     wrk.headers[string.format("X-Bench-Field-%02d", i)] = string.format("value-%02d-of-thirty", i)
@@ -7,4 +7,7 @@ end
 function done(summary, latency, requests)
     local e = summary.errors
     print(string.format("BENCH %d %d", summary.requests, e.connect + e.read + e.write + e.status + e.timeout))
+    for _, share in ipairs({50, 99}) do
+        print(string.format("WITHIN %d %.3f", share, latency:percentile(share) / 1000))
+    end
 end

@@ -24,6 +24,9 @@ my $large = qr/^(?:1m|100m|post)$/;
 my %contender = (
     proxy_http => { title => 'mod_proxy_http', start => \&_proxy_http },
     usher      => { title => 'Usher', start => \&_usher },
+    # The same with UsherLinger On.
+    proxy_http_linger => { title => 'mod_proxy_http, linger', pages => qr/^1k$/, with => { linger => 1 }, start => \&_proxy_http },
+    usher_linger => { title => 'Usher, linger', pages => qr/^1k$/, with => { linger => 1 }, start => \&_usher },
     # A cluster of Usher's.
     usher_balancer => { title => 'Usher, lbmethod=usher', balances => 1, start => \&_usher_balancer },
     proxy_http_tls => { title => 'mod_proxy_http, TLS', tls => 1, start => \&_proxy_http },
@@ -45,7 +48,7 @@ my %contender = (
 );
 
 sub all {
-    return qw(proxy_http proxy_http64 usher usher_balancer proxy_http_tls usher_tls proxy_ajp proxy_ajp64 usher_ajp usher_ajp64
+    return qw(proxy_http proxy_http64 proxy_http_linger usher usher_linger usher_balancer proxy_http_tls usher_tls proxy_ajp proxy_ajp64 usher_ajp usher_ajp64
         jk jk64 haproxy haproxy64 haproxy_splice nginx static);
 }
 
@@ -70,8 +73,8 @@ sub missing {
     return "$name: there is no such proxy" unless $contender{$name};
     return 'mod_jk is not installed' if $name =~ /^jk/ && !-e "$ENV{USHER_LIBEXEC}/mod_jk.so";
     return "$1 is not installed" if $name =~ /^(haproxy|nginx)/ && !Usher::Bench::Daemon::found($1);
-    my $module = $name eq 'usher_balancer' ? $name : 'usher_backend';
-    return "mod_$module is not built" if $name =~ /^usher/ && !grep { $_ eq $module } Usher::Env::usher_modules();
+    my $module = $name eq 'usher_balancer' ? $name : $name =~ /_linger$/ ? 'usher_linger' : 'usher_backend';
+    return "mod_$module is not built" if $name =~ /^usher|_linger$/ && !grep { $_ eq $module } Usher::Env::usher_modules();
     return 'TLS needs mod_ssl and the openssl command'
         if $contender{$name}{tls} && !(Usher::Env::load_modules('ssl') && Usher::Bench::Daemon::found('openssl'));
     if ($contender{$name}{ajp}) {
@@ -172,6 +175,11 @@ our $own_path = '/bench/own';
 sub _httpd {
     my ($opt, $modules, $usher, $conf) = @_;
     my $own = grep({ $_ eq 'proxy' } @$modules) ? "ProxyPass $own_path !" : '';
+    if ($opt->{linger}) {
+        $modules = ['watchdog', grep { $_ ne 'watchdog' } @$modules];
+        $usher = ['usher_linger', 'usher', grep { $_ ne 'usher' } @$usher];
+        $conf = "UsherLinger On\n$conf";
+    }
     my $httpd = Usher::Httpd->new(
         loglevel => 'warn', modules => $modules, usher => $usher, mpm => 'event', %{ $opt->{httpd} // {} },
         conf => <<"EOT");

@@ -6,9 +6,26 @@ use warnings FATAL => 'all';
 
 use Usher::Env ();
 
+# { share => ms within which that share of the answers was there }, for 50 and 99
+sub latencies {
+    my ($url, %opt) = @_;
+    my $got = _wrk($url, %opt);
+    my %within = $got =~ /^WITHIN (\d+) ([\d.]+)$/mg or die "wrk: $got";
+
+    return \%within;
+}
+
 # (requests that went well, those that did not) in so many seconds; fields =>
 # more of them in each request
 sub load {
+    my ($url, %opt) = @_;
+    my $got = _wrk($url, %opt);
+    my ($good, $bad) = $got =~ /^BENCH (\d+) (\d+)$/m or die "wrk: $got";
+
+    return ($good, $bad);
+}
+
+sub _wrk {
     my ($url, %opt) = @_;
     local $ENV{BENCH_FIELDS} = $opt{fields} // 0;
 
@@ -17,8 +34,7 @@ sub load {
     local $/;
     my $got = <$wrk> // '';
     close $wrk;
-    my ($good, $bad) = $got =~ /^BENCH (\d+) (\d+)$/m or die "wrk: $got";
-    return ($good, $bad);
+    return $got;
 }
 
 1;

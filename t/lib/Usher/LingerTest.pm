@@ -1,0 +1,67 @@
+# What the tests in t/linger share: an httpd where connections linger, its
+# counters, and clients that ask on one connection.
+package Usher::LingerTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use Usher::BackendTest ();
+use Usher::Client ();
+use Usher::Httpd ();
+use Usher::Wait;
+
+our @EXPORT = qw(linger_httpd linger_conf counters counted asks is_event);
+
+sub is_event { return $ENV{USHER_MPM} eq 'event' }
+
+# Requests come in time on a slow machine as well.
+sub linger_conf {
+    my ($conf) = @_;
+
+    return Usher::BackendTest::one_child() . <<"EOT";
+UsherLinger On
+UsherLingerTime 100ms
+<Location /server-status>
+    SetHandler server-status
+</Location>
+$conf
+EOT
+}
+
+# Options as of Usher::Httpd->new; modules come in addition.
+sub linger_httpd {
+    my ($conf, %opt) = @_;
+    my $more = delete $opt{modules} // [];
+    my $httpd = Usher::Httpd->new(modules => ['status', @$more], conf => linger_conf($conf),
+        usher => ['usher', 'usher_linger', (grep { $_ eq 'proxy' } @$more) ? 'usher_backend' : ()], %opt);
+
+    $httpd->log->expect(qr/USHER10001: UsherLinger On does nothing with the MPM \w+,.*load mpm_event/)
+        unless is_event() || $conf =~ /^UsherLinger Off$/m;
+    return $httpd;
+}
+
+# { Hits => n, ... }; a request on a connection of its own, which changes none.
+sub counters {
+    my ($httpd) = @_;
+    my $answer = Usher::Client->get($httpd->port, '/server-status?auto', [Connection => 'close']);
+
+    return { $answer->{body} =~ /^UsherLinger(\w+): (\d+)$/mg };
+}
+
+# What was counted since then: a hash of those that are not 0.
+sub counted {
+    my ($httpd, $before) = @_;
+    my $now = counters($httpd);
+
+    return { map { my $n = $now->{$_} - $before->{$_}; $n ? ($_ => $n) : () } keys %$now };
+}
+
+# $n requests one after the other: how many were answered 200.
+sub asks {
+    my ($client, $n, $uri, @more) = @_;
+
+    return scalar grep { ($client->request('GET', $uri // '/index.html', @more)->{status} // 0) == 200 } 1 .. $n;
+}
+
+1;

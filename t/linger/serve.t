@@ -1,0 +1,272 @@
+# Connections that linger answer as all others do: whatever serves, however
+# requests come, with all of httpd's limits; and they linger when they should.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+use Time::HiRes qw(time);
+use Usher::Backend;
+use Usher::Certs ();
+use Usher::Client ();
+use Usher::Env ();
+use Usher::H2 ();
+use Usher::LingerTest;
+use Usher::Pattern;
+use Usher::Wait;
+
+my $event = is_event();
+my $backend = Usher::Backend->new;
+my $certs = Usher::Certs->new;
+my $tls_port = free_port();
+my $httpd = linger_httpd(<<"EOT", modules => [qw(proxy proxy_http ssl reqtimeout log_config)]);
+UsherLingerMaxHits 0
+# Else a thread is held by what the client does not take.
+EnableSendfile On
+KeepAliveTimeout 3
+RequestReadTimeout header=1
+LogFormat "%r\\t%{tid}P\\t%k" served
+CustomLog logs/served served
+ProxyPass /usher/ @{[ $backend->url('/') ]}
+<Location /stock/>
+    UsherBackend Off
+</Location>
+ProxyPass /stock/ @{[ $backend->url('/') ]}
+Listen 127.0.0.1:$tls_port
+<VirtualHost *:$tls_port>
+    SSLEngine On
+    SSLCertificateFile @{[ $certs->cert('good') ]}
+    SSLCertificateKeyFile @{[ $certs->key('good') ]}
+</VirtualHost>
+EOT
+$httpd->log->tolerate(qr/AH0(?:1873|1882)/); # no session cache, a newer OpenSSL
+ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
+$backend->on(qr{/page}, http_answer(200, ['Content-Type' => 'text/plain'], 'a page'));
+$backend->on(qr{/echo}, echo);
+{
+    open my $fh, '>', $httpd->root . '/htdocs/large' or die $!;
+    print $fh pattern(0, 1 << 20) for 1 .. 24;
+    close $fh or die $!;
+}
+
+sub client { return Usher::Client->new(port => $httpd->port, @_) }
+
+# One that has shown that it is busy; its thread waits. (On a machine that is very
+# slow requests can come late.)
+sub busy {
+    my $client;
+
+    for (1 .. 10) {
+        my $before = counters($httpd);
+        $client = client();
+        asks($client, 3) == 3 or die 'no answer';
+        last if !$event || counted($httpd, $before)->{Hits};
+    }
+    return $client;
+}
+
+# Until it was so once.
+sub counts_once {
+    my ($name, $what, $do) = @_;
+    my $before = counters($httpd);
+
+    for (1 .. ($event ? 10 : 1)) {
+        $do->();
+        last if wait_until { counted($httpd, $before)->{$name} } 0.5;
+    }
+    return counts($before, $name, 1, $what);
+}
+
+sub ends { my ($client) = @_; return wait_until { $client->peer_gone } 8 }
+
+# A request that is there before httpd looks for pipelined ones is none of ours, so
+# fewer are counted than were answered. The counters change a moment after the client has its answer.
+sub counts {
+    my ($before, $name, $least, $what) = @_;
+
+    return ok !counted($httpd, $before)->{$name}, "$what, but not with this MPM" unless $event;
+    return ok((wait_until { (counted($httpd, $before)->{$name} // 0) >= $least } 5), $what)
+        || diag explain counted($httpd, $before);
+}
+
+subtest 'the same thread serves a busy connection' => sub {
+    for my $uri ('/index.html', '/usher/page', '/stock/page') {
+        my $before = counters($httpd);
+        my $client = client();
+        is asks($client, 30, "$uri?n"), 30, "$uri: answers";
+        counts($before, Hits => 5, 'hits');
+        next unless $event;
+        my %thread;
+        open my $fh, '<', $httpd->root . '/logs/served' or die $!;
+        while (<$fh>) {
+            my ($line, $tid, $k) = split /\t/;
+            ++$thread{$tid} if $line =~ m{ \Q$uri?n\E } && $k >= 3;
+        }
+        is scalar keys %thread, 1, 'one thread';
+    }
+};
+
+subtest 'TLS' => sub {
+    plan skip_all => 'this httpd has no mod_ssl' unless Usher::Env::load_modules('ssl');
+    my $before = counters($httpd);
+    my $client = Usher::Client->new(port => $tls_port, tls => { name => 'localhost' });
+    is asks($client, 20), 20, 'answers';
+    $client->send("GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n" x 3);
+    is $client->answer->{status}, 200, 'pipelined' for 1 .. 3;
+    is asks($client, 3), 3, 'and on';
+    counts($before, Hits => 5, 'hits');
+};
+
+subtest 'the client goes' => sub {
+    for my $how ('close', 'reset') {
+        counts_once(Closed => "$how while a thread waits", sub {
+            my $client = client();
+            asks($client, 3);
+            $client->$how;
+        });
+        my $client = busy();
+        $client->send("GET /index.html HT");
+        $client->$how;
+        is asks(client(), 3), 3, "$how in the middle of a request: others are served";
+    }
+};
+
+subtest 'requests that come late' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $client = busy();
+    my $before = counters($httpd);
+    asks($client, 3);
+    for my $n (1 .. 2) {
+        counts($before, Misses => $n, "miss $n");
+        is asks($client, 1), 1, 'a late request is answered';
+    }
+    counts($before, SkippedLate => 1, 'after two of them nobody waits');
+    my $skipped = counted($httpd, $before)->{SkippedLate};
+    wait_until { 0 } 0.15;
+    is asks($client, 1), 1, 'a third one';
+    counts($before, SkippedLate => $skipped + 1, 'nobody waits');
+    is counted($httpd, $before)->{Misses}, 2, 'no third miss';
+    $before = counters($httpd);
+    is asks($client, 5), 5, 'and it is busy again';
+    counts($before, Hits => 1, 'hits');
+
+    $before = counters($httpd);
+    $client = client();
+    is asks($client, 1), 1, 'a new connection';
+    counts($before, SkippedLate => 1, 'has yet to show that it is busy');
+};
+
+subtest 'pipelined and split requests' => sub {
+    my $client = busy();
+    $client->send(join '', map { "GET /usher/page?$_ HTTP/1.1\r\nHost: a\r\n\r\n" } 1 .. 20);
+    is join(' ', map { $client->answer->{body} // '' } 1 .. 20), join(' ', ('a page') x 20), 'twenty at once';
+    for my $size (1, 7) {
+        $client->trickle("GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n", $size, 0.002);
+        is $client->answer->{status}, 200, "in pieces of $size";
+    }
+    $client->send("GET /index.html HTTP/1.1\r\nHost: a\r\n\r\nGET /index.h");
+    is $client->answer->{status}, 200, 'one and a half';
+    $client->send("tml HTTP/1.1\r\nHost: a\r\n\r\n");
+    is $client->answer->{status}, 200, 'and the other half';
+    $client->send("\r\n");
+    is asks($client, 1), 1, 'after an empty line';
+    my $body = 'x' x 100_000;
+    for my $n (1 .. 5) {
+        like $client->request('POST', '/usher/echo', [], $body)->{body}, qr/^POST \S+ 100000 /, "POST $n";
+    }
+    is $client->request('HEAD', '/index.html')->{status}, 200, 'HEAD';
+    is $client->request('GET', '/nowhere')->{status}, 404, 'not found';
+    is asks($client, 2), 2, 'and on';
+};
+
+subtest 'limits' => sub {
+    my $client = busy();
+    my $from = time;
+    ok ends($client), 'KeepAliveTimeout ends a connection';
+    my $took = time - $from;
+    cmp_ok $took, '>=', 2.8, 'not before its time';
+    cmp_ok $took, '<', 5, 'nor much later';
+
+    $client = busy();
+    $client->send("GET /index.html HTTP/1.1\r\nHost");
+    like $client->answer(timeout => 5)->{status} // 408, qr/^408$/, 'mod_reqtimeout ends a slow request';
+    ok ends($client), 'and its connection';
+
+    my $limited = linger_httpd("MaxKeepAliveRequests 5\n");
+    ok $limited->start, 'starts' or diag $limited->console;
+    $client = Usher::Client->new(port => $limited->port);
+    is asks($client, 5), 5, 'five requests';
+    my $last = $client->request('GET', '/index.html');
+    ok http_has_token($last->{headers}, 'Connection', 'close'), 'MaxKeepAliveRequests: the sixth one says close';
+    ok ends($client), 'and is the last';
+    $limited->finish('nothing is logged that alarms');
+};
+
+subtest 'an answer that the client has yet to take' => sub {
+    my $before = counters($httpd);
+    my $client = client();
+    $client->send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    counts($before, SkippedOutput => 1, 'nobody waits');
+    my $answer = $client->answer(discard => 1, timeout => 20);
+    is $answer->{body_len}, 24 << 20, 'it comes whole';
+    is asks($client, 2), 2, 'and on';
+};
+
+subtest 'HTTP/2' => sub {
+    plan skip_all => 'not with this httpd' unless $ENV{USHER_MPM} ne 'prefork' && Usher::Env::load_modules('http2');
+    my $h2 = linger_httpd("Protocols h2c http/1.1\n", modules => ['http2']);
+    ok $h2->start, 'starts' or diag $h2->console;
+    my $before = counters($h2);
+    my $client = Usher::H2->new(port => $h2->port);
+    is $client->answer($client->start('GET', '/index.html'))->{status}, 200, 'an answer' for 1 .. 5;
+    is_deeply counted($h2, $before), {}, 'nothing waits';
+    $client->close;
+    $h2->finish('nothing is logged that alarms');
+};
+
+subtest 'enough in a row' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $few = linger_httpd("UsherLingerMaxHits 3\n");
+    ok $few->start, 'starts' or diag $few->console;
+    my $before = counters($few);
+    my $client = Usher::Client->new(port => $few->port);
+    is asks($client, 22), 22, 'answers';
+    my $got = counted($few, $before);
+    cmp_ok $got->{SkippedCap} // 0, '>=', 1, 'through the listener now and then';
+    cmp_ok $got->{Hits} // 0, '>', $got->{SkippedCap}, 'hits between';
+    $few->finish('nothing is logged that alarms');
+};
+
+subtest 'few threads' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $slow = Usher::Backend->new;
+    $slow->on(qr{/slow}, [hold('slow'), http_answer(200, [], 'slow')]);
+    # Forty threads: with two of them in use there are too few.
+    my $short = linger_httpd("UsherLingerIdleThreads 95%\nProxyPass /slow @{[ $slow->url('/slow') ]}\n", modules => [qw(proxy proxy_http)]);
+    ok $short->start, 'starts' or diag $short->console;
+    my $before = counters($short);
+    is asks(Usher::Client->new(port => $short->port), 10), 10, 'answers';
+    cmp_ok counted($short, $before)->{Hits} // 0, '>=', 1, 'alone: hits';
+    my @slow = map { my $client = Usher::Client->new(port => $short->port); $client->send(http_request(GET => '/slow', ['X-Id' => 'slow'])); $client } 1 .. 3;
+    ok((wait_until { $slow->deliveries('slow') == 3 } 10), 'three threads are in use');
+    $before = counters($short);
+    is asks(Usher::Client->new(port => $short->port), 10), 10, 'answers';
+    my $got = counted($short, $before);
+    cmp_ok $got->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
+    ok !$got->{Hits}, 'at all';
+    $slow->release('slow');
+    is $_->answer->{body}, 'slow', 'a slow answer' for @slow;
+    ok((wait_until {
+        $before = counters($short);
+        asks(Usher::Client->new(port => $short->port), 10);
+        counted($short, $before)->{Hits};
+    } 10), 'and again when they are done');
+    $short->finish('nothing is logged that alarms');
+};
+
+subtest 'the status page' => sub {
+    my $page = Usher::Client->get($httpd->port, '/server-status', [Connection => 'close'])->{body};
+    like $page, qr{<tr><td>waited, and the next request came</td><td>\d+</td></tr>}, 'has the counters';
+    is join(' ', sort keys %{ counters($httpd) }), 'Closed Hits Last Misses SkippedCap SkippedLate SkippedOutput SkippedThreads', '?auto too';
+};
+$httpd->finish('nothing is logged that alarms');
+done_testing;
