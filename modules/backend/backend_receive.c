@@ -52,20 +52,33 @@ backend_end_e backend_receive_final(backend_exchange_t *x)
     return end;
 }
 
+/* What is there; once it may be a moment till it is: backend_attempt.c decides that. */
+static backend_io_e receive_bytes(backend_exchange_t *x, apr_size_t *n, int *error)
+{
+    char *to = x->in + x->in_len;
+    apr_size_t size = x->in_size - x->in_len;
+    backend_io_e io;
+
+    if (!x->awaits) {
+        return backend_link_recv(x->link, to, size, n, error);
+    }
+    x->awaits = 0;
+    io = backend_link_await(x->link, to, size, n, error);
+    x->awaited = io == BACKEND_IO_AGAIN;
+    return io;
+}
+
 static backend_end_e receive_more(backend_exchange_t *x)
 {
-    apr_size_t n;
-    int error = 0, awaits = x->awaits;
+    apr_size_t n = 0;
+    int error = 0;
 
     if (!receive_in_room(x)) {
         return backend_attempt_malformed(x, "its head is too long");
     }
-    x->awaits = 0;
-    switch ((awaits ? backend_link_await : backend_link_recv)
-            (x->link, x->in + x->in_len, x->in_size - x->in_len, &n, &error)) {
+    switch (receive_bytes(x, &n, &error)) {
     case BACKEND_IO_AGAIN:
         x->readable = 0;
-        x->awaited = x->awaited || awaits;
         return x->sending == BACKEND_SEND_STOPPED && !x->in_len
                    ? backend_attempt_cut(x, "it closed the connection") : BACKEND_END_NONE;
     case BACKEND_IO_EOF:
@@ -82,7 +95,6 @@ static backend_end_e receive_more(backend_exchange_t *x)
         x->first_at = backend_now();
     }
     x->progress_at = 0;
-    x->awaited = 0;
     x->bytes_in += (apr_off_t)n;
     x->readable = backend_link_has_more(x->link, x->in_size - x->in_len, n);
     x->in_len += n;

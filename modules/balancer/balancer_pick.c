@@ -90,7 +90,7 @@ void balancer_pick_count(const balancer_choice_t *choice, int without, apr_uint3
     }
 }
 
-#define SPARES_UNKNOWN -1
+#define SPARES_UNKNOWN (-1)
 
 /* Who may have the request, of one lbset. */
 typedef struct {
