@@ -32,10 +32,17 @@ static apr_size_t body_memory_max(const backend_exchange_t *x)
     return x->conf->hold_memory > PREFETCH ? (apr_size_t)x->conf->hold_memory : PREFETCH;
 }
 
+/* What is first asked for: as the pool takes nothing back, no more than comes. */
+static apr_size_t body_memory_first(const backend_body_t *body)
+{
+    return body->framing != BACKEND_BODY_LENGTH || body->length <= 0 ? 1024
+           : body->length < PREFETCH ? (apr_size_t)body->length : PREFETCH;
+}
+
 static void body_hold_in_memory(backend_exchange_t *x, const char *data, apr_size_t len)
 {
     backend_body_t *body = &x->body;
-    apr_size_t size = body->mem_size ? body->mem_size : 1024;
+    apr_size_t size = body->mem_size ? body->mem_size : body_memory_first(body);
     char *mem;
 
     while (size < body->mem_len + len) {
