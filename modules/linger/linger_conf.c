@@ -148,7 +148,7 @@ const command_rec linger_conf_cmds[] = {
 static void conf_fill(apr_pool_t *p, server_rec *s)
 {
     static linger_conf_t defaults = {
-        .on = 0, .time = 2 * MS, .hits_max = 100, .idle_percent = 25,
+        .on = 0, .time = 5 * MS, .hits_max = 100, .idle_percent = 25,
     };
 
     for (; s; s = s->next) {

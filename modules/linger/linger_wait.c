@@ -13,9 +13,12 @@
 
 #include "linger_private.h"
 
-/* So many requests in a row that came late are enough to see that a
- * connection's client is not in a hurry. */
-#define WAIT_LATE_MAX 2
+/* What a connection has earned by requests that came in time, one each; one that came
+ * late costs four. To wait in vain costs more than a hit gains where all threads have
+ * work anyway, so only who is nearly always in time is waited for. */
+#define WAIT_CREDIT_LATE 4
+#define WAIT_CREDIT_LEAST 4
+#define WAIT_CREDIT_MAX 8
 
 /* How long for the last request of a connection whose process stops. */
 #define WAIT_LAST (20 * APR_TIME_C(1000))
@@ -23,10 +26,10 @@
 /* Of a connection; in its conn_config. */
 typedef struct {
     const server_rec *server; /* that answered last */
-    int late;                 /* requests in a row that did not come in time */
+    int credit;
     int hits;                 /* in a row */
     int kept;                 /* the next request comes by a hit */
-    apr_time_t answered_at;   /* where nobody waited as late says so; else 0 */
+    apr_time_t answered_at;   /* where nobody waited for want of credit; else 0 */
 } wait_conn_t;
 
 static const ap_LINK_process_connection_t *wait_rest;
@@ -60,6 +63,13 @@ static int wait_run_rest(conn_rec *c)
     return rc;
 }
 
+static void wait_credit(wait_conn_t *conn, int in_time)
+{
+    int credit = conn->credit + (in_time ? 1 : -WAIT_CREDIT_LATE);
+
+    conn->credit = credit < 0 ? 0 : credit > WAIT_CREDIT_MAX ? WAIT_CREDIT_MAX : credit;
+}
+
 static wait_conn_t *wait_conn_of(conn_rec *c)
 {
     wait_conn_t *conn = ap_get_module_config(c->conn_config, &usher_linger_module);
@@ -67,7 +77,6 @@ static wait_conn_t *wait_conn_of(conn_rec *c)
     if (!conn) {
         conn = apr_pcalloc(c->pool, sizeof(*conn));
         conn->server = c->base_server;
-        conn->late = WAIT_LATE_MAX; /* it has yet to show that it is busy */
         ap_set_module_config(c->conn_config, &usher_linger_module, conn);
     }
     return conn;
@@ -141,7 +150,7 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
     if (wait_is_stopping()) {
         return wait_poll(c, WAIT_LAST) == LINGER_HIT ? LINGER_LAST : LINGER_MISS;
     }
-    if (conn->late >= WAIT_LATE_MAX) {
+    if (conn->credit < WAIT_CREDIT_LEAST) {
         return LINGER_SKIP_LATE;
     }
     if (conf->hits_max && conn->hits >= conf->hits_max) {
@@ -166,10 +175,10 @@ static void wait_for_next(conn_rec *c, wait_conn_t *conn, const linger_conf_t *c
     conn->hits = conn->kept ? conn->hits + 1 : 0;
     if (conn->kept) {
         c->data_in_input_filters = 1;
-        conn->late = 0;
+        wait_credit(conn, 1);
     }
     else if (outcome == LINGER_MISS) {
-        ++conn->late;
+        wait_credit(conn, 0);
     }
     else if (outcome == LINGER_SKIP_LATE) {
         conn->answered_at = apr_time_now();
@@ -179,10 +188,10 @@ static void wait_for_next(conn_rec *c, wait_conn_t *conn, const linger_conf_t *c
 /* The next request came by the listener. In time for a thread that had waited? */
 static void wait_note_arrival(wait_conn_t *conn, const linger_conf_t *conf)
 {
-    if (conn->answered_at && apr_time_now() - conn->answered_at < conf->time) {
-        conn->late = 0;
+    if (conn->answered_at) {
+        wait_credit(conn, apr_time_now() - conn->answered_at < conf->time);
+        conn->answered_at = 0;
     }
-    conn->answered_at = 0;
 }
 
 int linger_wait_process_connection(conn_rec *c)

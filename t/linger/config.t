@@ -51,13 +51,13 @@ for my $case (@cases) {
     }
 }
 
-# A host: how many hits there are in ten requests of one connection.
+# A host: how many hits there are in twenty requests of one connection.
 sub hits {
     my ($httpd, $host) = @_;
     my $before = counters($httpd);
     my $client = Usher::Client->new(port => $httpd->port);
 
-    is asks($client, 10, '/index.html', [Host => $host]), 10, "$host: ten answers";
+    is asks($client, 20, '/index.html', [Host => $host]), 20, "$host: twenty answers";
     $client->close;
     return counted($httpd, $before);
 }
@@ -97,7 +97,7 @@ EOT
 
     my $before = counters($httpd);
     my $client = Usher::Client->new(port => $httpd->port);
-    asks($client, 5, '/index.html', [Host => 'on']);
+    asks($client, 15, '/index.html', [Host => 'on']);
     asks($client, 1, '/index.html', [Host => 'first']);
     my $mixed = counted($httpd, $before);
     cmp_ok $mixed->{Hits} // 0, '>=', 1, 'one connection for two hosts: lingers';

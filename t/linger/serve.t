@@ -3,6 +3,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -58,7 +59,7 @@ sub busy {
     for (1 .. 10) {
         my $before = counters($httpd);
         $client = client();
-        asks($client, 3) == 3 or die 'no answer';
+        asks($client, 10) == 10 or die 'no answer';
         last if !$event || counted($httpd, $before)->{Hits};
     }
     return $client;
@@ -99,9 +100,9 @@ subtest 'the same thread serves a busy connection' => sub {
         open my $fh, '<', $httpd->root . '/logs/served' or die $!;
         while (<$fh>) {
             my ($line, $tid, $k) = split /\t/;
-            ++$thread{$tid} if $line =~ m{ \Q$uri?n\E } && $k >= 3;
+            ++$thread{$tid} if $line =~ m{ \Q$uri?n\E } && $k >= 4;
         }
-        is scalar keys %thread, 1, 'one thread';
+        cmp_ok max(values %thread), '>=', 15, 'most by one thread';
     }
 };
 
@@ -120,7 +121,7 @@ subtest 'the client goes' => sub {
     for my $how ('close', 'reset') {
         counts_once(Closed => "$how while a thread waits", sub {
             my $client = client();
-            asks($client, 3);
+            asks($client, 10);
             $client->$how;
         });
         my $client = busy();
@@ -134,7 +135,7 @@ subtest 'requests that come late' => sub {
     plan skip_all => 'nothing waits with this MPM' unless $event;
     my $client = busy();
     my $before = counters($httpd);
-    asks($client, 3);
+    asks($client, 10);
     for my $n (1 .. 2) {
         counts($before, Misses => $n, "miss $n");
         is asks($client, 1), 1, 'a late request is answered';
@@ -146,7 +147,7 @@ subtest 'requests that come late' => sub {
     counts($before, SkippedLate => $skipped + 1, 'nobody waits');
     is counted($httpd, $before)->{Misses}, 2, 'no third miss';
     $before = counters($httpd);
-    is asks($client, 5), 5, 'and it is busy again';
+    is asks($client, 15), 15, 'and it is busy again';
     counts($before, Hits => 1, 'hits');
 
     $before = counters($httpd);
@@ -244,12 +245,12 @@ subtest 'few threads' => sub {
     my $short = linger_httpd("UsherLingerIdleThreads 95%\nProxyPass /slow @{[ $slow->url('/slow') ]}\n", modules => [qw(proxy proxy_http)]);
     ok $short->start, 'starts' or diag $short->console;
     my $before = counters($short);
-    is asks(Usher::Client->new(port => $short->port), 10), 10, 'answers';
+    is asks(Usher::Client->new(port => $short->port), 20), 20, 'answers';
     cmp_ok counted($short, $before)->{Hits} // 0, '>=', 1, 'alone: hits';
     my @slow = map { my $client = Usher::Client->new(port => $short->port); $client->send(http_request(GET => '/slow', ['X-Id' => 'slow'])); $client } 1 .. 3;
     ok((wait_until { $slow->deliveries('slow') == 3 } 10), 'three threads are in use');
     $before = counters($short);
-    is asks(Usher::Client->new(port => $short->port), 10), 10, 'answers';
+    is asks(Usher::Client->new(port => $short->port), 20), 20, 'answers';
     my $got = counted($short, $before);
     cmp_ok $got->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
     ok !$got->{Hits}, 'at all';
@@ -257,7 +258,7 @@ subtest 'few threads' => sub {
     is $_->answer->{body}, 'slow', 'a slow answer' for @slow;
     ok((wait_until {
         $before = counters($short);
-        asks(Usher::Client->new(port => $short->port), 10);
+        asks(Usher::Client->new(port => $short->port), 20);
         counted($short, $before)->{Hits};
     } 10), 'and again when they are done');
     $short->finish('nothing is logged that alarms');
