@@ -38,7 +38,8 @@ sub text {
 
     return join '',
         'Machine: ', _line('/proc/cpuinfo', qr/^model name\s*: (.*)$/m), ', ', scalar(qx(nproc)) =~ s/\n//r, " cores, Linux ",
-        _line('/proc/sys/kernel/osrelease', qr/(\S+)/), "\n",
+        _line('/proc/sys/kernel/osrelease', qr/(\S+)/), ', TCP ',
+        _line('/proc/sys/net/ipv4/tcp_congestion_control', qr/(\S+)/), "\n",
         'Versions: ', join(', ', map { "$_->[0] $_->[1]" } grep { defined $_->[1] } @versions), "\n",
         "Usher's compiler: ", _line($makefile, qr/^CC = (.*)$/m), ' ', _line($makefile, qr/^CFLAGS = (.*)$/m), "\n";
 }
