@@ -123,6 +123,7 @@ static const char *ajp_ask(backend_exchange_t *x, apr_size_t n)
     if (!why && x->sending != BACKEND_SEND_STOPPED) {
         x->asked = n;
         x->sending = BACKEND_SEND_BODY;
+        x->awaited = 0; /* the next question comes as soon */
     }
     return why;
 }

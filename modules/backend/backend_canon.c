@@ -25,17 +25,39 @@ static int canon_is_host_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
 }
 
+/* Whether a host of digits, dots and dashes is four numbers of at most three digits. */
+static int canon_is_dotted(const char *host)
+{
+    int dots = 0, digits = 0;
+
+    for (; *host == '.' || (*host >= '0' && *host <= '9'); ++host) {
+        if (*host == '.') {
+            ++dots;
+            digits = 0;
+        }
+        else if (++digits > 3) {
+            return 0;
+        }
+        if (!digits && host[1] == '.') {
+            return 0;
+        }
+    }
+    return dots == 3 && digits && *host != '-';
+}
+
 /* Whether the URL is its own canonical form, as nearly all are. */
 static int canon_is_plain(const backend_scheme_t *scheme, const char *url)
 {
     apr_size_t len = scheme->name_len, digits;
     const char *host = url + len + 3, *at = host;
     apr_uint64_t port;
+    int is_name = 0;
 
     if (strncmp(url, scheme->name, len) || strncmp(url + len, "://", 3)) {
         return 0;
     }
     while (canon_is_host_char(*at)) {
+        is_name |= *at >= 'a';
         ++at;
     }
     if (at > host && *at == ':') {
@@ -45,7 +67,8 @@ static int canon_is_plain(const backend_scheme_t *scheme, const char *url)
         }
         at += 1 + digits;
     }
-    if (at == host || *at != '/') {
+    /* Numbers must be addresses: mod_proxy looks. */
+    if (at == host || *at != '/' || (!is_name && !canon_is_dotted(host))) {
         return 0;
     }
     while (path_chars[(unsigned char)*at]) {

@@ -168,8 +168,8 @@ static void head_put_fields(head_text_t *text, head_plan_t *plan)
     int i;
 
     for (; field < end; ++field) {
-        apr_size_t len = strlen(field->key);
-        head_field_e kind = head_field(field->key, len);
+        apr_size_t len = field->key && field->val ? strlen(field->key) : 0;
+        head_field_e kind = len ? head_field(field->key, len) : FIELD_DROPPED;
 
         if (plan->drop >> kind & 1) {
             continue;

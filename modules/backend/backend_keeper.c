@@ -145,6 +145,7 @@ static int keeper_looks_up(void)
 static apr_status_t keeper_stop(void *data)
 {
     apr_time_t until = backend_now() + STOP_WAIT;
+    struct timespec limit;
     int i;
 
     apr_thread_mutex_lock(mutex);
@@ -159,7 +160,11 @@ static apr_status_t keeper_stop(void *data)
     }
     apr_thread_mutex_unlock(mutex);
     if (keeping) {
-        pthread_join(keeper, NULL); /* it never waits for long */
+        /* It never waits for long; but with prefork this is a signal's handler, which may
+         * have stopped who holds what it waits for. */
+        clock_gettime(CLOCK_REALTIME, &limit);
+        limit.tv_sec += apr_time_sec(STOP_WAIT);
+        pthread_timedjoin_np(keeper, NULL, &limit);
         keeping = 0;
     }
     return APR_SUCCESS;

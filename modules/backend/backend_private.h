@@ -572,6 +572,7 @@ struct backend_exchange_t {
 
     int *pipe;                /**< its two ends, once the body goes through it; NULL: none */
     unsigned int no_splice : 1; /**< it cannot: see backend_splice.c */
+    unsigned int splice_dry : 1; /**< the last look there found nothing */
 
     apr_bucket_brigade *relay_bb; /**< on its way to the client */
     apr_bucket_brigade *read_bb;  /**< backend_client_brigade() */
@@ -585,7 +586,7 @@ struct backend_exchange_t {
     int client_fd;            /**< -1: none to be polled (HTTP/2) */
     unsigned int readable : 1; /**< the link has something, as far as is known */
     unsigned int awaits : 1;  /**< or will have it in a moment: the next receive waits for it */
-    unsigned int awaited : 1; /**< in vain: poll() from now on */
+    unsigned int awaited : 1; /**< it has: poll() from now on */
 
     /* Time: boot clock */
     apr_time_t arrived_at;

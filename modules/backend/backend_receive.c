@@ -57,15 +57,13 @@ static backend_io_e receive_bytes(backend_exchange_t *x, apr_size_t *n, int *err
 {
     char *to = x->in + x->in_len;
     apr_size_t size = x->in_size - x->in_len;
-    backend_io_e io;
 
     if (!x->awaits) {
         return backend_link_recv(x->link, to, size, n, error);
     }
     x->awaits = 0;
-    io = backend_link_await(x->link, to, size, n, error);
-    x->awaited = io == BACKEND_IO_AGAIN;
-    return io;
+    x->awaited = 1; /* a head that trickles in must not hide what the client does */
+    return backend_link_await(x->link, to, size, n, error);
 }
 
 static backend_end_e receive_more(backend_exchange_t *x)

@@ -284,7 +284,7 @@ backend_end_e backend_relay_step(backend_exchange_t *x)
     backend_end_e end, passed;
     int flush;
 
-    if (x->passed && !x->unflushed && backend_splice_fits(x)) {
+    if (x->passed && !x->unflushed && x->readable && backend_splice_fits(x)) {
         return relay_splice(x);
     }
     end = relay_gather(x, bb);

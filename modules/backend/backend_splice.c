@@ -93,15 +93,19 @@ apr_size_t backend_splice_gap(const backend_exchange_t *x)
 
 int backend_splice_fits(backend_exchange_t *x)
 {
+    int fits;
+
     if ((x->ends != BACKEND_ENDS_LENGTH && x->ends != BACKEND_ENDS_PACKET) || x->no_splice
         || x->bodyless || x->in_fresh || x->dropping
         || splice_left(x) <= 0 || x->sending != BACKEND_SEND_DONE || !x->body.eos) {
         return 0;
     }
-    x->no_splice = x->link->tls || x->r->connection->master || x->client_fd < 0
-                   || !splice_is_unfiltered(x)
-                   || apr_table_get(x->r->subprocess_env, "usher-no-splice");
-    return !x->no_splice;
+    fits = !x->link->tls && !x->r->connection->master && x->client_fd >= 0
+           && splice_is_unfiltered(x)
+           && !apr_table_get(x->r->subprocess_env, "usher-no-splice");
+    /* Before the head has gone there may be filters that go with it. */
+    x->no_splice = !fits && x->passed;
+    return fits;
 }
 
 static apr_status_t splice_close(void *data)
@@ -149,6 +153,16 @@ static void splice_count(backend_exchange_t *x, apr_off_t len)
     }
 }
 
+/* The MPM closes the client's socket under us when its child must end at once; the number
+ * may be another file's then. */
+static int splice_is_cut_off(const backend_exchange_t *x)
+{
+    apr_socket_t *socket = ap_get_conn_socket(x->r->connection);
+    apr_os_sock_t fd = -1;
+
+    return !socket || apr_os_sock_get(&fd, socket) != APR_SUCCESS || fd != x->client_fd;
+}
+
 /* What is in the pipe, to the client. */
 static apr_status_t splice_out(backend_exchange_t *x, apr_size_t len)
 {
@@ -156,6 +170,9 @@ static apr_status_t splice_out(backend_exchange_t *x, apr_size_t len)
     ssize_t n;
 
     while (len && rv == APR_SUCCESS) {
+        if (splice_is_cut_off(x)) {
+            return APR_ECONNABORTED;
+        }
         n = splice(x->pipe[0], NULL, x->client_fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n > 0) {
             len -= (apr_size_t)n;
@@ -178,10 +195,14 @@ static backend_io_e splice_in(backend_exchange_t *x, apr_size_t *len, int *error
     backend_io_e io = backend_link_splice(x->link, x->pipe[1],
                                           left < PIECE ? (apr_size_t)left : PIECE, len, error);
 
-    if (io == BACKEND_IO_FAILED && *error == EINVAL) {
-        x->no_splice = 1; /* not with such sockets */
+    /* Not with such sockets; or nothing though poll() told of something: splice() does not
+     * get past an urgent byte (MSG_OOB), which recv() leaves out. */
+    if ((io == BACKEND_IO_FAILED && *error == EINVAL)
+        || (io == BACKEND_IO_AGAIN && x->splice_dry)) {
+        x->no_splice = 1;
         return BACKEND_IO_DONE;
     }
+    x->splice_dry = io == BACKEND_IO_AGAIN;
     x->bytes_in += (apr_off_t)*len;
     x->body_received += (apr_off_t)*len;
     x->packet_left -= x->ends == BACKEND_ENDS_PACKET ? *len : 0;

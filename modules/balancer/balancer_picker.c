@@ -73,9 +73,12 @@ static void picker_tell(const balancer_request_t *request, request_rec *r,
                         const proxy_worker *worker)
 {
     const balancer_session_t *session = &request->session;
-    /* The first one need not look for what is there; nobody else sets these. */
-    void (*put)(apr_table_t *, const char *, const char *) =
-        apr_table_get(r->subprocess_env, "BALANCER_NAME") ? apr_table_setn : apr_table_addn;
+    /* The first one need not look for what is there. */
+    int first = !apr_table_get(r->subprocess_env, "BALANCER_NAME")
+                && !apr_table_get(r->subprocess_env, "BALANCER_WORKER_NAME")
+                && !apr_table_get(r->subprocess_env, "BALANCER_WORKER_ROUTE");
+    void (*put)(apr_table_t *, const char *, const char *) = first ? apr_table_addn
+                                                                   : apr_table_setn;
 
     put(r->subprocess_env, "BALANCER_NAME", request->cluster->name);
     put(r->subprocess_env, "BALANCER_WORKER_NAME", apr_pstrdup(r->pool, worker->s->name_ex));

@@ -4,6 +4,8 @@
 use strict;
 use warnings FATAL => 'all';
 
+use IO::Socket::INET ();
+use Socket qw(MSG_OOB);
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -17,6 +19,8 @@ my $large = 1_000_000;
 my $more = 100_000_000; # than sockets hold
 my $backend = Usher::Backend->new;
 my $unix = Usher::Backend->new(unix => 1);
+my $urgent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => free_port(), Listen => 1, ReuseAddr => 1)
+    or BAIL_OUT("no port: $!");
 my $httpd = backend_httpd(<<"EOT", modules => [qw(env logio ratelimit reqtimeout status)]);
 Timeout 2
 MaxKeepAliveRequests 0
@@ -35,6 +39,7 @@ CustomLog logs/bytes_log bytes
     UsherBackendTimeout between=20s
 </Location>
 ProxyPass /filter/ @{[ $backend->url('/') ]}
+ProxyPass /urgent/ http://127.0.0.1:@{[ $urgent->sockport ]}/
 ProxyPass /unix/ @{[ $unix->url('/') ]}
 ProxyPass /plain/ @{[ $backend->url('/') ]}
 ProxyPass /slow/ @{[ $backend->url('/') ]}
@@ -235,6 +240,20 @@ subtest 'uploads, with the next request behind them' => sub {
             cmp_ok($counted->[2], '<', length($sent) + 2 * length($next), 'once');
         }
     }
+};
+
+subtest 'an urgent byte in between' => sub {
+    my $client = asking('/urgent/', 'urgent');
+    my $link = $urgent->accept;
+    $link->autoflush(1);
+    local $/ = "\r\n\r\n";
+    like(scalar <$link>, qr/^GET/, 'the backend is asked');
+    print {$link} "HTTP/1.1 200 OK\r\nContent-Length: $large\r\n\r\n", pattern(0, 300_000);
+    ok(has_got($client, 300_000), 'has begun');
+    send $link, '!', MSG_OOB;
+    print {$link} pattern(300_000, $large - 300_000);
+    my $end = $client->answer(discard => 1, timeout => 5);
+    is("$end->{end} $end->{sha1}", 'complete ' . pattern_sha1($large), 'does not hold up what follows');
 };
 
 subtest 'an upload in small pieces' => sub {
