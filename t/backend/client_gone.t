@@ -43,6 +43,7 @@ my @moments = (
     ['before the answer', [stall], undef, 0, qr/^CH$/],
     ['before the answer to a POST', [stall], 'a body', 0, qr/^CH$/],
     ['within the head of the answer', [at($answer, 30, stall)], undef, 0, qr/^CH$/],
+    ['within a head that trickles in', [trickle("HTTP/1.1 200 OK\r\nX: " . 'x' x 1000, 1, 0.03)], undef, 0, qr/^CH$/],
     ['within its body', [at($answer, length($answer) - 50, stall)], undef, 50, qr/^CD$/],
     ['within one that flows slowly', [at($answer, length($answer) - 100, trickle('', 1, 0)), trickle('x' x 100, 1, 0.2)], undef, 3, qr/^CD$/],
     ['within a large one that it does not read', [http_answer(200, [], undef, length => 100_000_000), fill(100_000_000)], undef, 0, qr/^CD$/],
