@@ -156,7 +156,7 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
     if (conf->hits_max && conn->hits >= conf->hits_max) {
         return LINGER_SKIP_CAP;
     }
-    if (!linger_threads_may_wait()) {
+    if (!linger_threads_may_wait(c->id)) {
         return LINGER_SKIP_THREADS;
     }
     outcome = wait_poll(c, conf->time);

@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use List::Util qw(max);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -48,6 +49,15 @@ $backend->on(qr{/echo}, echo);
     print $fh pattern(0, 1 << 20) for 1 .. 24;
     close $fh or die $!;
 }
+
+# One child of 25 threads.
+my $small = <<'EOT';
+ServerLimit 1
+ThreadLimit 25
+ThreadsPerChild 25
+MaxRequestWorkers 25
+MaxSpareThreads 25
+EOT
 
 sub client { return Usher::Client->new(port => $httpd->port, @_) }
 
@@ -262,6 +272,44 @@ subtest 'few threads' => sub {
         counted($short, $before)->{Hits};
     } 10), 'and again when they are done');
     $short->finish('nothing is logged that alarms');
+};
+
+# Clients that all ask again and again, of a process of its own: its pid.
+sub hot {
+    my ($port, $count) = @_;
+    my $pid = fork // die "fork: $!";
+    return $pid if $pid;
+    my @clients = map { Usher::Client->new(port => $port) } 1 .. $count;
+    while (1) {
+        $_->send(http_request(GET => '/index.html')) for @clients;
+        $_->answer->{status} or POSIX::_exit(1) for @clients;
+    }
+}
+
+# An idle thread is worth AsyncRequestWorkerFactor connections: 25 + 2 * 25 at most,
+# but 25 + 2 * 11 where 14 threads wait, which are fewer than there are.
+subtest 'as many connections as without' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $full = linger_httpd($small . "KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n");
+    ok $full->start, 'starts' or diag $full->console;
+    my @idle = map { Usher::Client->new(port => $full->port) } 1 .. 45;
+    is asks($_, 1), 1, 'one to be idle' for @idle;
+    my $before = counters($full);
+    my $hot = hot($full->port, 14);
+    ok((wait_until { counted($full, $before)->{SkippedThreads} } 20), 'nobody waits when that closes the child');
+    my @took;
+    for (1 .. 10) {
+        my $from = time;
+        is asks(Usher::Client->new(port => $full->port), 1), 1, 'a new connection';
+        push @took, time - $from;
+        # For longer than the pause: it begins again.
+        wait_until { 0 } 0.15;
+    }
+    my $median = (sort { $a <=> $b } @took)[5];
+    cmp_ok $median, '<', 0.3, sprintf 'is answered soon: within %.0f ms', 1000 * $median;
+    kill 'KILL', $hot;
+    waitpid $hot, 0;
+    $full->finish('nothing is logged that alarms');
 };
 
 subtest 'the status page' => sub {
