@@ -4,8 +4,8 @@
  *
  * An asynchronous MPM runs the process_connection hooks again when they come back
  * with CONN_STATE_WRITE_COMPLETION and data_in_input_filters: that is how it
- * serves pipelined requests. We run the hooks that follow ours, http_core's above
- * all, and set that mark where the next request is there in time. Nothing else
+ * serves pipelined requests. We run the hooks that follow ours, which are all,
+ * and set that mark where the next request is there in time. Nothing else
  * changes: no state, timer or queue of the MPM is touched. */
 #include <ap_mpm.h>
 #include <apr_portable.h>
@@ -106,6 +106,7 @@ static int wait_is_kept(conn_rec *c)
 {
     return c->cs->state == CONN_STATE_WRITE_COMPLETION && c->cs->sense == CONN_SENSE_DEFAULT
         && c->keepalive == AP_CONN_KEEPALIVE && !c->aborted && !c->data_in_input_filters
+        && !c->clogging_input_filters
         && !strcmp(ap_get_protocol(c), "http/1.1");
 }
 
@@ -200,7 +201,7 @@ int linger_wait_process_connection(conn_rec *c)
     wait_conn_t *conn;
     int rc;
 
-    if (!linger_conf_is_on || c->master || !c->cs || c->clogging_input_filters) {
+    if (!linger_conf_is_on || c->master || !c->cs) {
         return DECLINED;
     }
     conn = wait_conn_of(c);

@@ -20,6 +20,20 @@ my $event = is_event();
 my $backend = Usher::Backend->new;
 my $certs = Usher::Certs->new;
 my $tls_port = free_port();
+
+sub tls_host {
+    my ($port) = @_;
+
+    return <<"EOT";
+Listen 127.0.0.1:$port
+<VirtualHost *:$port>
+    SSLEngine On
+    SSLCertificateFile @{[ $certs->cert('good') ]}
+    SSLCertificateKeyFile @{[ $certs->key('good') ]}
+</VirtualHost>
+EOT
+}
+
 my $httpd = linger_httpd(<<"EOT", modules => [qw(proxy proxy_http ssl reqtimeout log_config)]);
 UsherLingerMaxHits 0
 # Else a thread is held by what the client does not take.
@@ -33,12 +47,7 @@ ProxyPass /usher/ @{[ $backend->url('/') ]}
     UsherBackend Off
 </Location>
 ProxyPass /stock/ @{[ $backend->url('/') ]}
-Listen 127.0.0.1:$tls_port
-<VirtualHost *:$tls_port>
-    SSLEngine On
-    SSLCertificateFile @{[ $certs->cert('good') ]}
-    SSLCertificateKeyFile @{[ $certs->key('good') ]}
-</VirtualHost>
+@{[ tls_host($tls_port) ]}
 EOT
 $httpd->log->tolerate(qr/AH0(?:1873|1882)/); # no session cache, a newer OpenSSL
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
@@ -272,6 +281,27 @@ subtest 'few threads' => sub {
         counted($short, $before)->{Hits};
     } 10), 'and again when they are done');
     $short->finish('nothing is logged that alarms');
+};
+
+subtest 'threads in TLS handshakes' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    plan skip_all => 'this httpd has no mod_ssl' unless Usher::Env::load_modules('ssl');
+    my $port = free_port();
+    my $tls = linger_httpd($small . tls_host($port), modules => ['ssl']);
+    $tls->log->tolerate(qr/AH0(?:1873|1882)/);
+    ok $tls->start, 'starts' or diag $tls->console;
+    my $before = counters($tls);
+    is asks(Usher::Client->new(port => $tls->port), 20), 20, 'answers';
+    ok counted($tls, $before)->{Hits}, 'hits';
+    my @stuck = map { Usher::Client->new(port => $port) } 1 .. 20;
+    $_->send("\x16") for @stuck;
+    ok((wait_until { server_status($tls) =~ /^BusyWorkers: (\d+)/m && $1 > 20 } 10), 'twenty handshakes have begun');
+    $before = counters($tls);
+    is asks(Usher::Client->new(port => $tls->port), 20), 20, 'answers';
+    cmp_ok counted($tls, $before)->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
+    ok !counted($tls, $before)->{Hits}, 'at all';
+    $_->close for @stuck;
+    $tls->finish('nothing is logged that alarms');
 };
 
 # Clients that all ask again and again, of a process of its own: its pid.
