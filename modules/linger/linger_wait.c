@@ -140,6 +140,14 @@ static linger_outcome_e wait_poll(conn_rec *c, apr_interval_time_t time)
     return fd.revents & (POLLRDHUP | POLLHUP | POLLERR) ? LINGER_CLOSED : LINGER_HIT;
 }
 
+/* One last wait, as the process stops. A client that closes may have asked before. */
+static linger_outcome_e wait_last(conn_rec *c)
+{
+    linger_outcome_e outcome = wait_poll(c, WAIT_LAST);
+
+    return outcome == LINGER_HIT ? LINGER_LAST : outcome;
+}
+
 /* Whether the thread waits, and what came of it. */
 static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linger_conf_t *conf)
 {
@@ -149,7 +157,7 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
         return LINGER_SKIP_OUTPUT;
     }
     if (wait_is_stopping()) {
-        return wait_poll(c, WAIT_LAST) == LINGER_HIT ? LINGER_LAST : LINGER_MISS;
+        return wait_last(c);
     }
     if (conn->credit < WAIT_CREDIT_LEAST) {
         return LINGER_SKIP_LATE;
@@ -162,7 +170,7 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
     }
     outcome = wait_poll(c, conf->time);
     if (outcome == LINGER_MISS && wait_is_stopping()) {
-        outcome = wait_poll(c, WAIT_LAST);
+        return wait_last(c);
     }
     return outcome == LINGER_HIT && wait_is_stopping() ? LINGER_LAST : outcome;
 }
