@@ -243,6 +243,36 @@ subtest 'HTTP/2' => sub {
     $h2->finish('nothing is logged that alarms');
 };
 
+subtest 'how long' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $timed = linger_httpd(<<'EOT');
+<VirtualHost *:@PORT@>
+    ServerName long
+</VirtualHost>
+<VirtualHost *:@PORT@>
+    ServerName short
+    UsherLingerTime 10ms
+</VirtualHost>
+EOT
+    ok $timed->start, 'starts' or diag $timed->console;
+    # What is counted of a request 50 ms after others. (On a machine that is very
+    # slow it can come too late for both, and the others for the short one.)
+    for my $case (['short', 'Misses', 'Hits'], ['long', 'Hits', 'Misses']) {
+        my ($host, $some, $none) = @$case;
+        ok((wait_until {
+            my $client = Usher::Client->new(port => $timed->port);
+            asks($client, 15, '/index.html', [Host => $host]);
+            my $before = counters($timed);
+            wait_until { 0 } 0.05;
+            asks($client, 1, '/index.html', [Host => $host]);
+            $client->close;
+            my $got = counted($timed, $before);
+            $got->{$some} && !$got->{$none};
+        } 10), "$host: $some, no $none");
+    }
+    $timed->finish('nothing is logged that alarms');
+};
+
 subtest 'enough in a row' => sub {
     plan skip_all => 'nothing waits with this MPM' unless $event;
     my $few = linger_httpd("UsherLingerMaxHits 3\n");
