@@ -59,8 +59,12 @@ void linger_threads_child_init(apr_pool_t *pchild, server_rec *s);
 void linger_threads_enter(int queued);
 void linger_threads_leave(void);
 
-/** Whether enough threads are idle for this one to wait. */
-int linger_threads_may_wait(void);
+/**
+ * Whether enough threads are idle for this one to wait, and the child accepts
+ * connections.
+ * @param id  of the connection, which tells the child
+ */
+int linger_threads_may_wait(long id);
 
 /* linger_count.c */
 
@@ -71,7 +75,7 @@ typedef enum {
     LINGER_MISS,         /**< waited: nothing came */
     LINGER_CLOSED,       /**< waited: the client closed it */
     LINGER_SKIP_LATE,    /**< did not wait: its last requests came late */
-    LINGER_SKIP_THREADS, /**< too few idle threads */
+    LINGER_SKIP_THREADS, /**< too few idle threads, or too many connections */
     LINGER_SKIP_CAP,     /**< enough hits in a row */
     LINGER_SKIP_OUTPUT,  /**< the client has yet to take the answer */
     LINGER_OUTCOMES

@@ -4,8 +4,8 @@
  *
  * An asynchronous MPM runs the process_connection hooks again when they come back
  * with CONN_STATE_WRITE_COMPLETION and data_in_input_filters: that is how it
- * serves pipelined requests. We run the hooks that follow ours, http_core's above
- * all, and set that mark where the next request is there in time. Nothing else
+ * serves pipelined requests. We run the hooks that follow ours, which are all,
+ * and set that mark where the next request is there in time. Nothing else
  * changes: no state, timer or queue of the MPM is touched. */
 #include <ap_mpm.h>
 #include <apr_portable.h>
@@ -106,6 +106,7 @@ static int wait_is_kept(conn_rec *c)
 {
     return c->cs->state == CONN_STATE_WRITE_COMPLETION && c->cs->sense == CONN_SENSE_DEFAULT
         && c->keepalive == AP_CONN_KEEPALIVE && !c->aborted && !c->data_in_input_filters
+        && !c->clogging_input_filters
         && !strcmp(ap_get_protocol(c), "http/1.1");
 }
 
@@ -139,6 +140,14 @@ static linger_outcome_e wait_poll(conn_rec *c, apr_interval_time_t time)
     return fd.revents & (POLLRDHUP | POLLHUP | POLLERR) ? LINGER_CLOSED : LINGER_HIT;
 }
 
+/* One last wait, as the process stops. A client that closes may have asked before. */
+static linger_outcome_e wait_last(conn_rec *c)
+{
+    linger_outcome_e outcome = wait_poll(c, WAIT_LAST);
+
+    return outcome == LINGER_HIT ? LINGER_LAST : outcome;
+}
+
 /* Whether the thread waits, and what came of it. */
 static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linger_conf_t *conf)
 {
@@ -148,7 +157,7 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
         return LINGER_SKIP_OUTPUT;
     }
     if (wait_is_stopping()) {
-        return wait_poll(c, WAIT_LAST) == LINGER_HIT ? LINGER_LAST : LINGER_MISS;
+        return wait_last(c);
     }
     if (conn->credit < WAIT_CREDIT_LEAST) {
         return LINGER_SKIP_LATE;
@@ -156,12 +165,12 @@ static linger_outcome_e wait_outcome(conn_rec *c, wait_conn_t *conn, const linge
     if (conf->hits_max && conn->hits >= conf->hits_max) {
         return LINGER_SKIP_CAP;
     }
-    if (!linger_threads_may_wait()) {
+    if (!linger_threads_may_wait(c->id)) {
         return LINGER_SKIP_THREADS;
     }
     outcome = wait_poll(c, conf->time);
     if (outcome == LINGER_MISS && wait_is_stopping()) {
-        outcome = wait_poll(c, WAIT_LAST);
+        return wait_last(c);
     }
     return outcome == LINGER_HIT && wait_is_stopping() ? LINGER_LAST : outcome;
 }
@@ -200,7 +209,7 @@ int linger_wait_process_connection(conn_rec *c)
     wait_conn_t *conn;
     int rc;
 
-    if (!linger_conf_is_on || c->master || !c->cs || c->clogging_input_filters) {
+    if (!linger_conf_is_on || c->master || !c->cs) {
         return DECLINED;
     }
     conn = wait_conn_of(c);

@@ -6,16 +6,14 @@
 
 static void linger_register_hooks(apr_pool_t *p)
 {
-    static const char *const before_http[] = { "http_core.c", NULL };
-
     ap_hook_check_config(linger_conf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(linger_conf_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(linger_wait_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(linger_threads_child_init, NULL, NULL, APR_HOOK_MIDDLE);
-    /* After all who may take the connection away (mod_http2) or look at each
-     * of its requests (mod_reqtimeout). */
-    ap_hook_process_connection(linger_wait_process_connection, NULL, before_http,
-                               APR_HOOK_REALLY_LAST - 1);
+    /* Before all others: a thread is busy with a TLS handshake (mod_ssl) or a session
+     * of HTTP/2 (mod_http2) as well. */
+    ap_hook_process_connection(linger_wait_process_connection, NULL, NULL,
+                               APR_HOOK_REALLY_FIRST);
     ap_hook_post_read_request(linger_wait_post_read_request, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(ap, status_hook, linger_count_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -3,6 +3,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use Socket qw(IPPROTO_TCP TCP_CORK);
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -65,17 +66,27 @@ subtest 'graceful restarts under load' => sub {
     cmp_ok $ends{On}{lost}, '<=', $ends{Off}{lost} + 2, 'no more are lost than without' if $event;
 };
 
+# A request and the end of the client's side, in one packet.
+sub request_with_end {
+    my ($client) = @_;
+
+    setsockopt $client->wire->sock, IPPROTO_TCP, TCP_CORK, 1 or die "setsockopt: $!";
+    $client->send(http_request(GET => '/index.html'));
+    $client->half_close;
+    return $client->answer;
+}
+
 subtest 'the last request of a promised connection' => sub {
     plan skip_all => 'nothing waits with this MPM' unless $event;
     my $backend = Usher::Backend->new;
     my $answer = http_answer(200, [], 'x' x 100);
-    $backend->on("/$_", [at([$answer], length($answer) - 50, hold("end $_"))]) for 1 .. 5;
+    $backend->on("/$_", [at([$answer], length($answer) - 50, hold("end $_"))]) for 1 .. 10;
     my $httpd = linger_httpd("$conf\nProxyPass /slow/ @{[ $backend->url('/') ]}\n", modules => [qw(proxy proxy_http)]);
     ok $httpd->start, 'starts' or diag $httpd->console;
     my $before = counters($httpd);
-    my $served = 0;
+    my ($served, $served_half) = (0, 0);
     # A client that is held up for 20 ms comes too late: some of them do not.
-    for my $n (1 .. 5) {
+    for my $n (1 .. 10) {
         my $client = Usher::Client->new(port => $httpd->port);
         $client->send(http_request(GET => "/slow/$n"));
         ok $client->until(sub { ${ $_[0] } =~ /\r\n\r\nx/ || undef }), 'an answer has begun';
@@ -84,13 +95,16 @@ subtest 'the last request of a promised connection' => sub {
         my $first = $client->answer;
         is $first->{body_len}, 100, 'it ends';
         ok !http_has_token($first->{headers}, 'Connection', 'close'), 'and has promised to keep the connection';
-        my $last = $client->request(GET => '/index.html');
+        my $last = $n <= 5 ? $client->request(GET => '/index.html') : request_with_end($client);
         next if ($last->{status} // 0) != 200;
-        ++$served;
+        ++($n <= 5 ? $served : $served_half);
         ok http_has_token($last->{headers}, 'Connection', 'close'), 'one more request is answered, and says close';
     }
     cmp_ok $served, '>=', 3, "$served of 5 have their last request answered";
-    is counted($httpd, $before)->{Last}, $served, 'and are counted';
+    cmp_ok $served_half, '>=', 3, "$served_half of 5 that close their side after it";
+    my $got = counted($httpd, $before);
+    is $got->{Last} // 0, $served, 'and are counted';
+    cmp_ok $got->{Closed} // 0, '>=', $served_half, 'these as closed';
     $httpd->finish('nothing is logged that alarms');
 };
 

@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use List::Util qw(max);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
 use Usher::Backend;
@@ -19,6 +20,20 @@ my $event = is_event();
 my $backend = Usher::Backend->new;
 my $certs = Usher::Certs->new;
 my $tls_port = free_port();
+
+sub tls_host {
+    my ($port) = @_;
+
+    return <<"EOT";
+Listen 127.0.0.1:$port
+<VirtualHost *:$port>
+    SSLEngine On
+    SSLCertificateFile @{[ $certs->cert('good') ]}
+    SSLCertificateKeyFile @{[ $certs->key('good') ]}
+</VirtualHost>
+EOT
+}
+
 my $httpd = linger_httpd(<<"EOT", modules => [qw(proxy proxy_http ssl reqtimeout log_config)]);
 UsherLingerMaxHits 0
 # Else a thread is held by what the client does not take.
@@ -32,12 +47,7 @@ ProxyPass /usher/ @{[ $backend->url('/') ]}
     UsherBackend Off
 </Location>
 ProxyPass /stock/ @{[ $backend->url('/') ]}
-Listen 127.0.0.1:$tls_port
-<VirtualHost *:$tls_port>
-    SSLEngine On
-    SSLCertificateFile @{[ $certs->cert('good') ]}
-    SSLCertificateKeyFile @{[ $certs->key('good') ]}
-</VirtualHost>
+@{[ tls_host($tls_port) ]}
 EOT
 $httpd->log->tolerate(qr/AH0(?:1873|1882)/); # no session cache, a newer OpenSSL
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
@@ -48,6 +58,15 @@ $backend->on(qr{/echo}, echo);
     print $fh pattern(0, 1 << 20) for 1 .. 24;
     close $fh or die $!;
 }
+
+# One child of 25 threads.
+my $small = <<'EOT';
+ServerLimit 1
+ThreadLimit 25
+ThreadsPerChild 25
+MaxRequestWorkers 25
+MaxSpareThreads 25
+EOT
 
 sub client { return Usher::Client->new(port => $httpd->port, @_) }
 
@@ -224,6 +243,36 @@ subtest 'HTTP/2' => sub {
     $h2->finish('nothing is logged that alarms');
 };
 
+subtest 'how long' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $timed = linger_httpd(<<'EOT');
+<VirtualHost *:@PORT@>
+    ServerName long
+</VirtualHost>
+<VirtualHost *:@PORT@>
+    ServerName short
+    UsherLingerTime 10ms
+</VirtualHost>
+EOT
+    ok $timed->start, 'starts' or diag $timed->console;
+    # What is counted of a request 50 ms after others. (On a machine that is very
+    # slow it can come too late for both, and the others for the short one.)
+    for my $case (['short', 'Misses', 'Hits'], ['long', 'Hits', 'Misses']) {
+        my ($host, $some, $none) = @$case;
+        ok((wait_until {
+            my $client = Usher::Client->new(port => $timed->port);
+            asks($client, 15, '/index.html', [Host => $host]);
+            my $before = counters($timed);
+            wait_until { 0 } 0.05;
+            asks($client, 1, '/index.html', [Host => $host]);
+            $client->close;
+            my $got = counted($timed, $before);
+            $got->{$some} && !$got->{$none};
+        } 10), "$host: $some, no $none");
+    }
+    $timed->finish('nothing is logged that alarms');
+};
+
 subtest 'enough in a row' => sub {
     plan skip_all => 'nothing waits with this MPM' unless $event;
     my $few = linger_httpd("UsherLingerMaxHits 3\n");
@@ -262,6 +311,65 @@ subtest 'few threads' => sub {
         counted($short, $before)->{Hits};
     } 10), 'and again when they are done');
     $short->finish('nothing is logged that alarms');
+};
+
+subtest 'threads in TLS handshakes' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    plan skip_all => 'this httpd has no mod_ssl' unless Usher::Env::load_modules('ssl');
+    my $port = free_port();
+    my $tls = linger_httpd($small . tls_host($port), modules => ['ssl']);
+    $tls->log->tolerate(qr/AH0(?:1873|1882)/);
+    ok $tls->start, 'starts' or diag $tls->console;
+    my $before = counters($tls);
+    is asks(Usher::Client->new(port => $tls->port), 20), 20, 'answers';
+    ok counted($tls, $before)->{Hits}, 'hits';
+    my @stuck = map { Usher::Client->new(port => $port) } 1 .. 20;
+    $_->send("\x16") for @stuck;
+    ok((wait_until { server_status($tls) =~ /^BusyWorkers: (\d+)/m && $1 > 20 } 10), 'twenty handshakes have begun');
+    $before = counters($tls);
+    is asks(Usher::Client->new(port => $tls->port), 20), 20, 'answers';
+    cmp_ok counted($tls, $before)->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
+    ok !counted($tls, $before)->{Hits}, 'at all';
+    $_->close for @stuck;
+    $tls->finish('nothing is logged that alarms');
+};
+
+# Clients that all ask again and again, of a process of its own: its pid.
+sub hot {
+    my ($port, $count) = @_;
+    my $pid = fork // die "fork: $!";
+    return $pid if $pid;
+    my @clients = map { Usher::Client->new(port => $port) } 1 .. $count;
+    while (1) {
+        $_->send(http_request(GET => '/index.html')) for @clients;
+        $_->answer->{status} or POSIX::_exit(1) for @clients;
+    }
+}
+
+# An idle thread is worth AsyncRequestWorkerFactor connections: 25 + 2 * 25 at most,
+# but 25 + 2 * 11 where 14 threads wait, which are fewer than there are.
+subtest 'as many connections as without' => sub {
+    plan skip_all => 'nothing waits with this MPM' unless $event;
+    my $full = linger_httpd($small . "KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n");
+    ok $full->start, 'starts' or diag $full->console;
+    my @idle = map { Usher::Client->new(port => $full->port) } 1 .. 45;
+    is asks($_, 1), 1, 'one to be idle' for @idle;
+    my $before = counters($full);
+    my $hot = hot($full->port, 14);
+    ok((wait_until { counted($full, $before)->{SkippedThreads} } 20), 'nobody waits when that closes the child');
+    my @took;
+    for (1 .. 10) {
+        my $from = time;
+        is asks(Usher::Client->new(port => $full->port), 1), 1, 'a new connection';
+        push @took, time - $from;
+        # For longer than the pause: it begins again.
+        wait_until { 0 } 0.15;
+    }
+    my $median = (sort { $a <=> $b } @took)[5];
+    cmp_ok $median, '<', 0.3, sprintf 'is answered soon: within %.0f ms', 1000 * $median;
+    kill 'KILL', $hot;
+    waitpid $hot, 0;
+    $full->finish('nothing is logged that alarms');
 };
 
 subtest 'the status page' => sub {

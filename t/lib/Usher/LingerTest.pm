@@ -11,7 +11,7 @@ use Usher::Client ();
 use Usher::Httpd ();
 use Usher::Wait;
 
-our @EXPORT = qw(linger_httpd linger_conf counters counted asks is_event);
+our @EXPORT = qw(linger_httpd linger_conf server_status counters counted asks is_event);
 
 sub is_event { return $ENV{USHER_MPM} eq 'event' }
 
@@ -41,12 +41,18 @@ sub linger_httpd {
     return $httpd;
 }
 
-# { Hits => n, ... }; a request on a connection of its own, which changes none.
+# mod_status's page for programs; a request on a connection of its own.
+sub server_status {
+    my ($httpd) = @_;
+
+    return Usher::Client->get($httpd->port, '/server-status?auto', [Connection => 'close'])->{body};
+}
+
+# { Hits => n, ... }; this changes none.
 sub counters {
     my ($httpd) = @_;
-    my $answer = Usher::Client->get($httpd->port, '/server-status?auto', [Connection => 'close']);
 
-    return { $answer->{body} =~ /^UsherLinger(\w+): (\d+)$/mg };
+    return { server_status($httpd) =~ /^UsherLinger(\w+): (\d+)$/mg };
 }
 
 # What was counted since then: a hash of those that are not 0.
