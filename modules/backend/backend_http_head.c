@@ -99,13 +99,14 @@ static head_field_e head_field(const char *name, apr_size_t len)
     case 6:
         return backend_name_is(name, "Expect") ? FIELD_EXPECT : FIELD_PLAIN;
     case 7:
-        return backend_name_is(name, "Upgrade") || backend_name_is(name, "Trailer") ? FIELD_DROPPED : FIELD_PLAIN;
+        return backend_name_is(name, "Upgrade") || backend_name_is(name, "Trailer")
+                   ? FIELD_DROPPED : FIELD_PLAIN;
     case 8:
-        return backend_name_is(name, "If-Match") || backend_name_is(name, "If-Range") ? FIELD_CONDITION
-                                                                      : FIELD_PLAIN;
+        return backend_name_is(name, "If-Match") || backend_name_is(name, "If-Range")
+                   ? FIELD_CONDITION : FIELD_PLAIN;
     case 10:
-        return backend_name_is(name, "Connection") || backend_name_is(name, "Keep-Alive") ? FIELD_DROPPED
-                                                                          : FIELD_PLAIN;
+        return backend_name_is(name, "Connection") || backend_name_is(name, "Keep-Alive")
+                   ? FIELD_DROPPED : FIELD_PLAIN;
     case 13:
         return backend_name_is(name, "If-None-Match") ? FIELD_CONDITION : FIELD_PLAIN;
     case 14:

@@ -64,9 +64,11 @@ int linger_count_status(request_rec *r, int flags)
         [LINGER_MISS] = { "Misses", "waited, and nothing came" },
         [LINGER_CLOSED] = { "Closed", "waited, and the client closed the connection" },
         [LINGER_SKIP_LATE] = { "SkippedLate", "did not wait: its last requests came late" },
-        [LINGER_SKIP_THREADS] = { "SkippedThreads", "did not wait: too few idle threads, or too many connections" },
+        [LINGER_SKIP_THREADS] = { "SkippedThreads",
+                                  "did not wait: too few idle threads, or too many connections" },
         [LINGER_SKIP_CAP] = { "SkippedCap", "did not wait: enough requests in a row" },
-        [LINGER_SKIP_OUTPUT] = { "SkippedOutput", "did not wait: the client has yet to take the answer" },
+        [LINGER_SKIP_OUTPUT] = { "SkippedOutput",
+                                 "did not wait: the client has yet to take the answer" },
     };
     int i;
 
