@@ -121,6 +121,12 @@ struct usher_picker_t {
 APR_DECLARE_OPTIONAL_FN(int, usher_backend_serves, (request_rec *r));
 
 /**
+ * Whether "proxy:" and this URL of a member, without a query, is what its canon handler would
+ * make of it: so that need not be asked again for each member that is tried.
+ */
+APR_DECLARE_OPTIONAL_FN(int, usher_backend_is_canonical, (request_rec *r, const char *url));
+
+/**
  * Who defines a balancer, for registry_cluster(): the same text from whoever
  * asks. Hosts may have one name, as those of port 80 and 443 do, so their
  * addresses belong to it, as they are configured.

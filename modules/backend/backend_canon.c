@@ -102,6 +102,14 @@ static const char *canon_path(request_rec *r, char *path, const char **query)
 #endif
 }
 
+int backend_canon_is_done(request_rec *r, const char *url)
+{
+    const backend_scheme_t *scheme = backend_scheme_of(url);
+
+    return scheme && r->proxyreq == PROXYREQ_REVERSE && canon_is_plain(scheme, url)
+           && !apr_table_get(r->notes, "proxy-nocanon");
+}
+
 static int canon_refuse(request_rec *r)
 {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(2002)
@@ -152,8 +160,7 @@ int backend_canon(request_rec *r, char *url)
     if (!scheme || !backend_conf_is_on(r)) {
         return DECLINED;
     }
-    if (r->proxyreq != PROXYREQ_REVERSE || !canon_is_plain(scheme, url)
-        || apr_table_get(r->notes, "proxy-nocanon")) {
+    if (!backend_canon_is_done(r, url)) {
         return canon_make(r, scheme, url);
     }
     if (r->args && *ap_scan_vchar_obstext(r->args)) {

@@ -130,6 +130,9 @@ const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len);
 
 /* backend_canon.c */
 
+/** Whether a URL of a backend, without its query, needs no canon handler. */
+int backend_canon_is_done(request_rec *r, const char *url);
+
 /** mod_proxy's canon_handler for the schemes that are served here. */
 int backend_canon(request_rec *r, char *url);
 

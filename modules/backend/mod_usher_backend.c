@@ -15,6 +15,11 @@ static int usher_backend_serves(request_rec *r)
     return cluster && backend_conf_is_on(r);
 }
 
+static int usher_backend_is_canonical(request_rec *r, const char *url)
+{
+    return backend_canon_is_done(r, url);
+}
+
 static int backend_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     backend_note_pre_config(pconf);
@@ -54,6 +59,7 @@ static void backend_register_hooks(apr_pool_t *p)
     static const char *const clusters[] = { "mod_usher_balancer.c", NULL };
 
     APR_REGISTER_OPTIONAL_FN(usher_backend_serves);
+    APR_REGISTER_OPTIONAL_FN(usher_backend_is_canonical);
     backend_tls_register();
     backend_gulp_register();
     ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);

@@ -39,19 +39,17 @@ static int picker_resting_member(const balancer_choice_t *choice, const char *ro
     return -1;
 }
 
-/* The index of the next member; -1: none. *claimed gets it, if it is tried. */
-static int picker_choose(balancer_request_t *request, request_rec *r, int *claimed)
+/* The index of the next member; -1: none. */
+static int picker_choose(const balancer_request_t *request, request_rec *r,
+                         const balancer_choice_t *choice)
 {
     const balancer_session_t *session = &request->session;
-    balancer_choice_t choice;
     int i = -1;
 
-    picker_choice(&choice, request);
-    choice.claimed = claimed;
     if (session->route) {
-        i = balancer_session_member(&choice, session->route);
+        i = balancer_session_member(choice, session->route);
         if (i >= 0) {
-            balancer_pick_took(&choice, i);
+            balancer_pick_took(choice, i);
             if (strcmp(session->route, request->members->list[i].worker->s->route)) {
                 apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
             }
@@ -59,10 +57,10 @@ static int picker_choose(balancer_request_t *request, request_rec *r, int *claim
         }
         if (request->balancer->s->sticky_force
             && balancer_session_is_ours(request->members, session->route)) {
-            return picker_resting_member(&choice, session->route);
+            return picker_resting_member(choice, session->route);
         }
     }
-    i = balancer_pick_next(&choice);
+    i = balancer_pick_next(choice);
     if (i >= 0 && *request->balancer->s->sticky) {
         apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
     }
@@ -131,11 +129,11 @@ static void picker_spare_ajp(balancer_request_t *request, request_rec *r)
 }
 
 /* The first one of a request */
-static void picker_begin(balancer_request_t *request, request_rec *r)
+static void picker_begin(balancer_request_t *request, request_rec *r, apr_int64_t now)
 {
     if (!request->counted) {
         request->counted = 1;
-        usher_budget_request(&request->cluster->rec->budget, balancer_now());
+        usher_budget_request(&request->cluster->rec->budget, now);
         atomic_fetch_add(&request->cluster->rec->requests, 1);
         picker_spare_ajp(request, r);
     }
@@ -150,8 +148,10 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     balancer_choice_t choice;
     int i, rc, claimed = -1;
 
-    picker_begin(request, r);
-    i = picker_choose(request, r, &claimed);
+    picker_choice(&choice, request);
+    choice.claimed = &claimed;
+    picker_begin(request, r, choice.now);
+    i = picker_choose(request, r, &choice);
     if (i < 0) {
         picker_log_none(request, r);
         return HTTP_SERVICE_UNAVAILABLE;
@@ -159,7 +159,6 @@ static int picker_next(usher_picker_t *picker, request_rec *r, usher_member_t *m
     worker = request->members->list[i].worker;
     rec = request->members->list[i].rec;
     memset(member, 0, sizeof(*member));
-    picker_choice(&choice, request);
     member->last_resort = balancer_pick_standing(&choice, i, NULL) != BALANCER_STANDING_USABLE;
     member->failing = usher_health_is_failing(&rec->health, choice.now, choice.rest);
     request->tried[i] = 1;

@@ -9,12 +9,14 @@ APLOG_USE_MODULE(usher_balancer);
 int ap_proxy_canon_url(request_rec *r) __attribute__((weak));
 
 static APR_OPTIONAL_FN_TYPE(usher_backend_serves) *request_serves;
+static APR_OPTIONAL_FN_TYPE(usher_backend_is_canonical) *request_is_canonical;
 static int has_stock; /* mod_proxy_balancer */
 
 int balancer_request_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                                  server_rec *s)
 {
     request_serves = APR_RETRIEVE_OPTIONAL_FN(usher_backend_serves);
+    request_is_canonical = APR_RETRIEVE_OPTIONAL_FN(usher_backend_is_canonical);
     has_stock = ap_find_linked_module(BALANCER_STOCK) != NULL;
     return OK;
 }
@@ -144,6 +146,20 @@ int balancer_request_canon(request_rec *r, char *url)
     return OK;
 }
 
+/* Most URLs are canonical once the query is there. Others are left as they are. */
+static int request_make_plain(request_rec *r)
+{
+    if (!ap_proxy_canon_url || !request_is_canonical
+        || !request_is_canonical(r, r->filename + strlen("proxy:"))
+        || (r->args && *ap_scan_vchar_obstext(r->args))) {
+        return 0;
+    }
+    if (r->args) {
+        r->filename = apr_pstrcat(r->pool, r->filename, "?", r->args, NULL);
+    }
+    return 1;
+}
+
 int balancer_request_url(const balancer_request_t *request, request_rec *r,
                          const proxy_worker *worker, const char **url)
 {
@@ -151,6 +167,10 @@ int balancer_request_url(const balancer_request_t *request, request_rec *r,
 
     r->filename = apr_pstrcat(r->pool, "proxy:", worker->s->name_ex,
                               request->path ? request->path : "/", NULL);
+    if (request_make_plain(r)) {
+        *url = r->filename + strlen("proxy:");
+        return OK;
+    }
     rc = ap_proxy_canon_url ? ap_proxy_canon_url(r) : OK;
     if (rc == DECLINED) {
         /* The path must not go out as it is. */
