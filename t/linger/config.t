@@ -70,8 +70,7 @@ subtest 'off without the line' => sub {
     $httpd->finish('and nothing is logged that alarms');
 };
 
-subtest 'virtual hosts of one address' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless is_event();
+where_it_waits 'virtual hosts of one address' => sub {
     my $httpd = linger_httpd(<<'EOT');
 UsherLinger Off
 <VirtualHost *:@PORT@>

@@ -76,8 +76,7 @@ sub request_with_end {
     return $client->answer;
 }
 
-subtest 'the last request of a promised connection' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'the last request of a promised connection' => sub {
     my $backend = Usher::Backend->new;
     my $answer = http_answer(200, [], 'x' x 100);
     $backend->on("/$_", [at([$answer], length($answer) - 50, hold("end $_"))]) for 1 .. 10;

@@ -150,8 +150,7 @@ subtest 'the client goes' => sub {
     }
 };
 
-subtest 'requests that come late' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'requests that come late' => sub {
     my $client = busy();
     my $before = counters($httpd);
     asks($client, 10);
@@ -231,8 +230,8 @@ subtest 'an answer that the client has yet to take' => sub {
     is asks($client, 2), 2, 'and on';
 };
 
-subtest 'HTTP/2' => sub {
-    plan skip_all => 'not with this httpd' unless $ENV{USHER_MPM} ne 'prefork' && Usher::Env::load_modules('http2');
+where_there_is_http2 'HTTP/2' => sub {
+    plan skip_all => 'this httpd has no mod_http2' unless Usher::Env::load_modules('http2');
     my $h2 = linger_httpd("Protocols h2c http/1.1\n", modules => ['http2']);
     ok $h2->start, 'starts' or diag $h2->console;
     my $before = counters($h2);
@@ -243,8 +242,7 @@ subtest 'HTTP/2' => sub {
     $h2->finish('nothing is logged that alarms');
 };
 
-subtest 'how long' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'how long' => sub {
     my $timed = linger_httpd(<<'EOT');
 <VirtualHost *:@PORT@>
     ServerName long
@@ -273,8 +271,7 @@ EOT
     $timed->finish('nothing is logged that alarms');
 };
 
-subtest 'enough in a row' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'enough in a row' => sub {
     my $few = linger_httpd("UsherLingerMaxHits 3\n");
     ok $few->start, 'starts' or diag $few->console;
     my $before = counters($few);
@@ -286,8 +283,7 @@ subtest 'enough in a row' => sub {
     $few->finish('nothing is logged that alarms');
 };
 
-subtest 'few threads' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'few threads' => sub {
     my $slow = Usher::Backend->new;
     $slow->on(qr{/slow}, [hold('slow'), http_answer(200, [], 'slow')]);
     # Forty threads: with two of them in use there are too few.
@@ -313,8 +309,7 @@ subtest 'few threads' => sub {
     $short->finish('nothing is logged that alarms');
 };
 
-subtest 'threads in TLS handshakes' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'threads in TLS handshakes' => sub {
     plan skip_all => 'this httpd has no mod_ssl' unless Usher::Env::load_modules('ssl');
     my $port = free_port();
     my $tls = linger_httpd($small . tls_host($port), modules => ['ssl']);
@@ -348,8 +343,7 @@ sub hot {
 
 # An idle thread is worth AsyncRequestWorkerFactor connections: 25 + 2 * 25 at most,
 # but 25 + 2 * 11 where 14 threads wait, which are fewer than there are.
-subtest 'as many connections as without' => sub {
-    plan skip_all => 'nothing waits with this MPM' unless $event;
+where_it_waits 'as many connections as without' => sub {
     my $full = linger_httpd($small . "KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n");
     ok $full->start, 'starts' or diag $full->console;
     my @idle = map { Usher::Client->new(port => $full->port) } 1 .. 45;

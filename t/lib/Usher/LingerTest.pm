@@ -6,14 +6,30 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
+use Test::More;
 use Usher::BackendTest ();
 use Usher::Client ();
 use Usher::Httpd ();
 use Usher::Wait;
 
-our @EXPORT = qw(linger_httpd linger_conf server_status counters counted asks is_event);
+our @EXPORT = qw(linger_httpd linger_conf server_status counters counted asks is_event
+    where_it_waits where_there_is_http2);
 
 sub is_event { return $ENV{USHER_MPM} eq 'event' }
+
+# Subtests that mean nothing with other MPMs are left out there. (CI counts one that is
+# skipped as failed.)
+sub where_it_waits {
+    my ($name, $code) = @_;
+
+    return is_event() ? subtest($name, $code) : ();
+}
+
+sub where_there_is_http2 {
+    my ($name, $code) = @_;
+
+    return $ENV{USHER_MPM} eq 'prefork' ? () : subtest($name, $code);
+}
 
 # Requests come in time on a slow machine as well.
 sub linger_conf {
