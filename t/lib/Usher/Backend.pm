@@ -235,7 +235,7 @@ sub stop {
         waitpid $pid, 0;
     }
     $self->{journal}->write('closed', $_->{id}, by => 'backend', how => 'closed')
-        for grep { $_->{state} ne 'closed' } $self->{journal}->connections;
+        for grep { $_->{state} ne 'closed' } $self->{journal} ? $self->{journal}->connections : ();
     unlink $self->{path} if $self->{unix};
     open my $fh, '<', "$self->{dir}/errors" or return;
     my @errors = <$fh>;
