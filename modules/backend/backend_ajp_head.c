@@ -57,16 +57,6 @@ static int ajp_head_is_own(const char *name)
     }
 }
 
-/* What the client's Connection names; NULL: nothing but the usual. */
-static const char *ajp_head_tokens(request_rec *r)
-{
-    const char *tokens = apr_table_get(r->headers_in, "Connection");
-
-    tokens = tokens ? apr_table_getm(r->pool, r->headers_in, "Connection") : NULL;
-    return tokens && ap_cstr_casecmp(tokens, "keep-alive") != 0
-           && ap_cstr_casecmp(tokens, "close") != 0 ? tokens : NULL;
-}
-
 /* As ap_proxy_create_hdrbrgd() has it. */
 static int ajp_head_hides(request_rec *r, const char *name)
 {
@@ -103,15 +93,11 @@ static const apr_table_t *ajp_head_fields(backend_exchange_t *x)
     int forwarded = x->dconf->add_forwarded_headers_set && x->dconf->add_forwarded_headers
                     && r->proxyreq == PROXYREQ_REVERSE;
     int own_host = x->dconf->preserve_host_set && !x->dconf->preserve_host;
-    const char *tokens = ajp_head_tokens(r), *via = backend_answer_via(x);
-    apr_table_t *fields = r->headers_in;
+    const char *via = backend_answer_via(x);
+    apr_table_t *fields = backend_head_fields(r);
 
-    if (tokens || forwarded || own_host || x->sconf->viaopt != via_off) {
+    if (fields == r->headers_in && (forwarded || own_host || x->sconf->viaopt != via_off)) {
         fields = apr_table_copy(r->pool, fields);
-    }
-    if (tokens) {
-        /* No request is without Host. */
-        backend_head_clear(r->pool, fields, tokens, "Host");
     }
     if (own_host) {
         apr_table_setn(fields, "Host", ajp_head_own_host(x));

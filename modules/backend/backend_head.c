@@ -114,10 +114,14 @@ void backend_head_clear(apr_pool_t *p, apr_table_t *fields, const char *tokens, 
 
 apr_table_t *backend_head_fields(request_rec *r)
 {
-    const char *tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
+    const char *tokens = apr_table_get(r->headers_in, "Connection");
     apr_table_t *fields;
 
-    if (!tokens || backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "upgrade")) {
+    if (!tokens) {
+        return r->headers_in;
+    }
+    tokens = apr_table_getm(r->pool, r->headers_in, "Connection");
+    if (backend_name_is(tokens, "keep-alive") || backend_name_is(tokens, "upgrade")) {
         return r->headers_in; /* nothing is named but what is never sent on */
     }
     fields = apr_table_copy(r->pool, r->headers_in);
