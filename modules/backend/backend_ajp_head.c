@@ -29,29 +29,24 @@ apr_size_t backend_ajp_piece_max(const backend_exchange_t *x)
 
 /* Headers */
 
-static int ajp_head_is(const char *name, const char *a)
-{
-    return ap_cstr_casecmp(name, a) == 0;
-}
-
 /* Those that concern only the client's connection, or that are ours to say. By the first
  * letter, as most are none of these. */
 static int ajp_head_is_own(const char *name)
 {
     switch (*name | 0x20) {
     case 'c':
-        return ajp_head_is(name, "Connection") || ajp_head_is(name, "Content-Length");
+        return backend_name_is(name, "Connection") || backend_name_is(name, "Content-Length");
     case 'e':
-        return ajp_head_is(name, "Expect");
+        return backend_name_is(name, "Expect");
     case 'k':
-        return ajp_head_is(name, "Keep-Alive");
+        return backend_name_is(name, "Keep-Alive");
     case 'p':
-        return ajp_head_is(name, "Proxy-Connection");
+        return backend_name_is(name, "Proxy-Connection");
     case 't':
-        return ajp_head_is(name, "TE") || ajp_head_is(name, "Trailer")
-               || ajp_head_is(name, "Transfer-Encoding");
+        return backend_name_is(name, "TE") || backend_name_is(name, "Trailer")
+               || backend_name_is(name, "Transfer-Encoding");
     case 'u':
-        return ajp_head_is(name, "Upgrade");
+        return backend_name_is(name, "Upgrade");
     default:
         return 0;
     }
@@ -60,7 +55,7 @@ static int ajp_head_is_own(const char *name)
 /* As ap_proxy_create_hdrbrgd() has it. */
 static int ajp_head_hides(request_rec *r, const char *name)
 {
-    return (*name | 0x20) == 'p' && ajp_head_is(name, "Proxy-Authorization") && r->user
+    return (*name | 0x20) == 'p' && backend_name_is(name, "Proxy-Authorization") && r->user
            && !apr_table_get(r->subprocess_env, "Proxy-Chain-Auth");
 }
 
