@@ -1,6 +1,6 @@
 #include "usher_expiry.h"
 #include "usher_duration.h"
-#include "usher_number.h"
+#include "usher_rest.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -53,39 +53,18 @@ char *usher_expiry_format(char text[USHER_EXPIRY_SIZE],
     return text;
 }
 
-/* What is left of the text while it is read. */
-typedef struct {
-    const char *text;
-    apr_size_t len;
-} rest_t;
-
-static int skip(rest_t *rest, const char *literal)
-{
-    apr_size_t n = strlen(literal);
-
-    if (rest->len < n || memcmp(rest->text, literal, n)) {
-        return 0;
-    }
-    rest->text += n;
-    rest->len -= n;
-    return 1;
-}
-
-static int usec(rest_t *rest, apr_time_t *value)
+static int usec(usher_rest_t *rest, apr_time_t *value)
 {
     apr_uint64_t number;
-    apr_size_t n = usher_number_parse(&number, USHER_DURATION_MAX, rest->text, rest->len);
 
-    if (!n || (n > 1 && *rest->text == '0')) {
+    if (!usher_rest_number(rest, &number, USHER_DURATION_MAX)) {
         return 0;
     }
-    rest->text += n;
-    rest->len -= n;
     *value = (apr_time_t)number;
     return 1;
 }
 
-static int boot_id_ok(const rest_t *rest)
+static int boot_id_ok(const usher_rest_t *rest)
 {
     apr_size_t i;
 
@@ -100,17 +79,16 @@ static int boot_id_ok(const rest_t *rest)
 apr_status_t usher_expiry_parse(usher_expiry_t *expiry, const char *text,
                                 apr_size_t len)
 {
-    rest_t rest = { text, len };
+    usher_rest_t rest = { text, len };
     usher_expiry_t out = { 0 };
 
-    if (!skip(&rest, "left=") || !usec(&rest, &out.remaining) || !skip(&rest, "us utc=")
+    if (!usher_rest_skip(&rest, "left=") || !usec(&rest, &out.remaining) || !usher_rest_skip(&rest, "us utc=")
         || rest.len < USHER_UTC_SIZE - 1
         || usher_utc_parse(&out.utc_written, rest.text, USHER_UTC_SIZE - 1) != APR_SUCCESS) {
         return APR_EINVAL;
     }
-    rest.text += USHER_UTC_SIZE - 1;
-    rest.len -= USHER_UTC_SIZE - 1;
-    if (!skip(&rest, " up=") || !usec(&rest, &out.boot_written) || !skip(&rest, "us boot=")
+    usher_rest_take(&rest, USHER_UTC_SIZE - 1);
+    if (!usher_rest_skip(&rest, " up=") || !usec(&rest, &out.boot_written) || !usher_rest_skip(&rest, "us boot=")
         || !boot_id_ok(&rest)) {
         return APR_EINVAL;
     }

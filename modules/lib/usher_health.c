@@ -71,6 +71,16 @@ usher_health_e usher_health_look(const usher_health_t *health, apr_int64_t now,
     return health_is_over(word, now) ? USHER_HEALTH_DUE : USHER_HEALTH_RESTING;
 }
 
+apr_int64_t usher_health_due_at(const usher_health_t *health, apr_int64_t now)
+{
+    apr_uint64_t word = atomic_load(&health->state);
+
+    if (WHAT(word) != RESTING && WHAT(word) != TRYING) {
+        return APR_INT64_MAX;
+    }
+    return health_is_over(word, now) ? now : now + LENGTH(word) - health_elapsed(word, now);
+}
+
 int usher_health_try(usher_health_t *health, apr_int64_t now, const usher_health_params_t *params)
 {
     apr_uint64_t word = atomic_load(&health->state);
@@ -129,6 +139,12 @@ int usher_health_ok(usher_health_t *health, apr_int64_t began, apr_int64_t now,
         }
     }
     return 0;
+}
+
+void usher_health_returned(usher_health_t *health, apr_int64_t now, apr_uint32_t slowstart)
+{
+    /* What another thread says at this moment is older than the checks. */
+    atomic_store(&health->state, health_word(slowstart ? SLOW : UP, now, slowstart));
 }
 
 /* In which time failures count, ms. */
@@ -222,4 +238,34 @@ void usher_health_unknown(usher_health_t *health, apr_int64_t began, apr_int64_t
         /* A rest that is over: due. */
         atomic_compare_exchange_strong(&health->state, &word, health_word(RESTING, now, 0));
     }
+}
+
+static usher_health_is_e health_is(apr_uint64_t word, apr_int64_t now)
+{
+    int over = health_is_over(word, now);
+
+    switch (WHAT(word)) {
+    case RESTING:
+        return over ? USHER_HEALTH_IS_DUE : USHER_HEALTH_IS_RESTING;
+    case TRYING:
+        return over ? USHER_HEALTH_IS_DUE : USHER_HEALTH_IS_TRIED;
+    case SLOW:
+        return over ? USHER_HEALTH_IS_UP : USHER_HEALTH_IS_SLOW;
+    default:
+        return USHER_HEALTH_IS_UP;
+    }
+}
+
+void usher_health_tell(const usher_health_t *health, apr_int64_t now, apr_int64_t within,
+                       usher_health_told_t *told)
+{
+    static const usher_health_params_t any = { .failures = 1 };
+    apr_uint64_t word = atomic_load(&health->state);
+    usher_health_t same = { .state = word };
+
+    told->is = health_is(word, now);
+    told->since = AT(word) > now + AHEAD_MAX ? 0 : AT(word);
+    told->left = health_is_over(word, now) ? 0 : LENGTH(word) - health_elapsed(word, now);
+    usher_health_look(&same, now, &any, &told->share);
+    told->failures = health_sum(health, now, within, health_since(word, now));
 }

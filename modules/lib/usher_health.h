@@ -63,6 +63,9 @@ usher_health_e usher_health_look(const usher_health_t *health, apr_int64_t now,
                                  const usher_health_params_t *params,
                                  unsigned int *share);
 
+/** When somebody should try a member that rests, or is tried; others: for ever. */
+apr_int64_t usher_health_due_at(const usher_health_t *health, apr_int64_t now);
+
 /**
  * Claim the right to try a member that is due. Who wins must use it for its
  * next attempt and tell how that ended. The claim lasts as long as a rest:
@@ -107,6 +110,13 @@ int usher_health_failed(usher_health_t *health, apr_int64_t began,
                         int hard, int may_rest);
 
 /**
+ * The member was known to be down in another way, by its health checks, and is back:
+ * whatever it was, it is usable now, for a share that grows.
+ * @param slowstart  ms; 0: its whole share at once
+ */
+void usher_health_returned(usher_health_t *health, apr_int64_t now, apr_uint32_t slowstart);
+
+/**
  * Whether a member's next failure is nothing new: it rests or is tried, or has
  * failed within the time in which failures count.
  */
@@ -121,6 +131,27 @@ int usher_health_is_failing(const usher_health_t *health, apr_int64_t now,
  */
 void usher_health_unknown(usher_health_t *health, apr_int64_t began,
                           apr_int64_t now, const usher_health_params_t *params);
+
+/** How a member stands, for people. */
+typedef enum {
+    USHER_HEALTH_IS_UP,
+    USHER_HEALTH_IS_RESTING,
+    USHER_HEALTH_IS_DUE,
+    USHER_HEALTH_IS_TRIED,
+    USHER_HEALTH_IS_SLOW /**< in its slow start */
+} usher_health_is_e;
+
+typedef struct usher_health_told_t {
+    usher_health_is_e is;
+    apr_int64_t since; /**< 0: always */
+    apr_int64_t left;  /**< ms until the rest or the slow start is over */
+    unsigned int share;
+    apr_uint64_t failures; /**< that count still */
+} usher_health_told_t;
+
+/** @param within  ms: in which time failures count */
+void usher_health_tell(const usher_health_t *health, apr_int64_t now, apr_int64_t within,
+                       usher_health_told_t *told);
 
 /**
  * Whether one more may rest. What fails after a connection was made may be the

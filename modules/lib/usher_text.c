@@ -72,3 +72,25 @@ int usher_text_is_value(const char *text, apr_size_t len)
     found |= word_has_control(text + len - WORD); /* the last ones; some of them again */
     return !found || !has_control(text, len);
 }
+
+apr_size_t usher_text_show(char *to, const char *bytes, apr_size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = to;
+    apr_size_t i;
+
+    for (i = 0; i < len && bytes[i]; ++i) {
+        unsigned char c = (unsigned char)bytes[i];
+
+        if (c >= ' ' && c < 0x7f) {
+            *at++ = (char)c;
+            continue;
+        }
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
+    }
+    *at = '\0';
+    return (apr_size_t)(at - to);
+}

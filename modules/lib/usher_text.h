@@ -31,4 +31,16 @@ int usher_text_is_token(const char *text, apr_size_t len);
  */
 int usher_text_is_value(const char *text, apr_size_t len);
 
+/** Room for the text of usher_text_show(), with its NUL. */
+#define USHER_TEXT_SHOWN_SIZE(len) (4 * (apr_size_t)(len) + 1)
+
+/**
+ * Make a text of bytes that anybody may have written: up to the first NUL, what is not
+ * printable ASCII as \xNN. To do it twice changes nothing more.
+ * @param to     gets the text; has room for USHER_TEXT_SHOWN_SIZE(len)
+ * @param bytes  not NUL-terminated
+ * @return its length
+ */
+apr_size_t usher_text_show(char *to, const char *bytes, apr_size_t len);
+
 #endif /* USHER_TEXT_H */

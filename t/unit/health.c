@@ -144,6 +144,23 @@ END_TEST
 
 /* Each answer takes longer than a rest: who claims anew does not for ever make
  * the success of the one before a stale one. */
+/* When somebody should look again: the end of a rest, or of a claim. */
+START_TEST(due_at)
+{
+    usher_health_t h = { 0 };
+
+    ck_assert_int_eq(usher_health_due_at(&h, NOW), APR_INT64_MAX);
+    hard(&h, NOW);
+    ck_assert_int_eq(usher_health_due_at(&h, NOW), NOW + 5000);
+    ck_assert_int_eq(usher_health_due_at(&h, NOW + 4999), NOW + 5000);
+    ck_assert_int_eq(usher_health_due_at(&h, NOW + 9000), NOW + 9000);
+    ck_assert_int_eq(usher_health_try(&h, NOW + 9000, &params), 1);
+    ck_assert_int_eq(usher_health_due_at(&h, NOW + 9001), NOW + 14000);
+    ck_assert_int_eq(usher_health_ok(&h, NOW + 9000, NOW + 9500, &params), 1);
+    ck_assert_int_eq(usher_health_due_at(&h, NOW + 9500), APR_INT64_MAX);
+}
+END_TEST
+
 START_TEST(claims_grow)
 {
     usher_health_params_t p = params;
@@ -272,6 +289,21 @@ START_TEST(shares)
 END_TEST
 
 /* Whatever stands there, a member is usable or due within the longest time. */
+START_TEST(returned)
+{
+    usher_health_t h = { 0 };
+
+    hard(&h, NOW);
+    usher_health_returned(&h, NOW + 10, 8000);
+    ck_assert_uint_lt(SHARE(&h, NOW + 10), USHER_HEALTH_SHARE / 4);
+    ck_assert_uint_gt(SHARE(&h, NOW + 4010), USHER_HEALTH_SHARE / 4);
+    ck_assert_uint_eq(SHARE(&h, NOW + 8010), USHER_HEALTH_SHARE);
+    ck_assert_int_eq(hard(&h, NOW + 8020), 1);
+    usher_health_returned(&h, NOW + 8030, 0);
+    ck_assert_uint_eq(SHARE(&h, NOW + 8030), USHER_HEALTH_SHARE);
+}
+END_TEST
+
 START_TEST(garbage)
 {
     usher_health_t h;
@@ -325,6 +357,36 @@ static void *worker(void *data)
     return data;
 }
 
+START_TEST(told_to_people)
+{
+    static const usher_health_params_t as_told = { 1, 10000, 4000, 4000, 100 };
+    const apr_int64_t t = 1000000;
+    usher_health_t health = { 0 };
+    usher_health_told_t told;
+
+    usher_health_tell(&health, t, 10000, &told);
+    ck_assert(told.is == USHER_HEALTH_IS_UP && !told.since && !told.left && !told.failures
+              && told.share == USHER_HEALTH_SHARE);
+    usher_health_failed(&health, t, t, &as_told, 1, 1);
+    usher_health_tell(&health, t + 1000, 10000, &told);
+    ck_assert(told.is == USHER_HEALTH_IS_RESTING && told.since == t && told.left == 3000);
+    usher_health_tell(&health, t + 4000, 10000, &told);
+    ck_assert(told.is == USHER_HEALTH_IS_DUE && !told.left);
+    usher_health_try(&health, t + 4000, &as_told);
+    usher_health_tell(&health, t + 4000, 10000, &told);
+    ck_assert(told.is == USHER_HEALTH_IS_TRIED && told.since == t + 4000);
+    usher_health_ok(&health, t + 4001, t + 5000, &as_told);
+    usher_health_tell(&health, t + 7000, 10000, &told);
+    ck_assert(told.is == USHER_HEALTH_IS_SLOW && told.share == 500 && told.left == 2000);
+    usher_health_tell(&health, t + 9000, 10000, &told);
+    ck_assert(told.is == USHER_HEALTH_IS_UP && told.since == t + 5000
+              && told.share == USHER_HEALTH_SHARE);
+    memset(&health, 0xff, sizeof(health));
+    usher_health_tell(&health, t, 10000, &told);
+    ck_assert(told.left >= 0 && told.left <= USHER_HEALTH_TIME_MAX);
+}
+END_TEST
+
 START_TEST(threads)
 {
     pthread_t thread[THREADS];
@@ -358,13 +420,16 @@ int main(void)
     tcase_add_test(tc, failures_slowly);
     tcase_add_test(tc, failures_before_a_rest_are_forgotten);
     tcase_add_test(tc, a_claim_expires);
+    tcase_add_test(tc, due_at);
     tcase_add_test(tc, claims_grow);
     tcase_add_test(tc, a_claim_given_back);
     tcase_add_test(tc, stale_outcomes);
     tcase_add_test(tc, settings);
     tcase_add_test(tc, failing);
     tcase_add_test(tc, shares);
+    tcase_add_test(tc, returned);
     tcase_add_test(tc, garbage);
+    tcase_add_test(tc, told_to_people);
     tcase_add_test(tc, threads);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

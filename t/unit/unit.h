@@ -12,6 +12,19 @@ static inline char *unit_copy(const void *bytes, size_t len)
     return memcpy(malloc(len ? len : 1), bytes, len);
 }
 
+/* Bytes from pairs of hexadecimal digits, in small letters. @return how many */
+static inline size_t unit_bytes(unsigned char *to, const char *hex)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t len;
+
+    for (len = 0; hex[2 * len]; ++len) {
+        to[len] = (unsigned char)((strchr(digits, hex[2 * len]) - digits) << 4
+                                  | (strchr(digits, hex[2 * len + 1]) - digits));
+    }
+    return len;
+}
+
 /* Runs one suite and speaks TAP, so prove and Automake read it like a .t */
 static inline int unit_run(Suite *suite)
 {
