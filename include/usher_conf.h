@@ -57,4 +57,51 @@ static inline const char *usher_conf_refuse(cmd_parms *cmd, const char *reason)
     return NULL;
 }
 
+/**
+ * The words of a line; key="a value" is one, as is "key=a value".
+ * @return of char *, in @a p
+ */
+static inline apr_array_header_t *usher_conf_words(apr_pool_t *p, const char *line)
+{
+    apr_array_header_t *words = apr_array_make(p, 12, sizeof(char *));
+
+    line += strspn(line, " \t");
+    while (*line) {
+        apr_size_t len = strcspn(line, "= \t\"'");
+
+        if (line[len] == '=' && (line[len + 1] == '"' || line[len + 1] == '\'')) {
+            const char *key = apr_pstrmemdup(p, line, len + 1);
+
+            line += len + 1;
+            APR_ARRAY_PUSH(words, char *) = apr_pstrcat(p, key, ap_getword_conf(p, &line), NULL);
+        }
+        else {
+            APR_ARRAY_PUSH(words, char *) = ap_getword_conf(p, &line);
+        }
+    }
+    return words;
+}
+
+/**
+ * Judge the name of a log file that a directive takes; for usher_conf_refuse().
+ * @return NULL: it seems that it can be written; else why not, with the remedy
+ */
+static inline const char *usher_conf_check_log(apr_pool_t *p, const char *name)
+{
+    const char *path = ap_server_root_relative(p, name);
+    const char *folder = path ? ap_make_dirstr_parent(p, path) : NULL;
+    apr_finfo_t info;
+
+    if (!path) {
+        return apr_psprintf(p, "\"%s\": is no path of a file", name);
+    }
+    if (apr_stat(&info, path, APR_FINFO_TYPE, p) == APR_SUCCESS && info.filetype == APR_DIR) {
+        return apr_psprintf(p, "\"%s\": is a folder; name a file in it", name);
+    }
+    if (apr_stat(&info, folder, APR_FINFO_TYPE, p) != APR_SUCCESS || info.filetype != APR_DIR) {
+        return apr_psprintf(p, "\"%s\": there is no folder %s; make it", name, folder);
+    }
+    return NULL;
+}
+
 #endif /* USHER_CONF_H */

@@ -12,6 +12,7 @@
 
 #include <apr_optional.h>
 #include <mod_proxy.h>
+#include <stdatomic.h>
 
 #include "usher_conf.h"
 #include "usher_health.h"
@@ -20,7 +21,7 @@
 #define USHER_PICKER_NAME    "picker"
 #define USHER_PICKER_VERSION "0"
 /** Changes with any change of the types below. */
-#define USHER_PICKER_ABI 2
+#define USHER_PICKER_ABI 4
 
 /** How an attempt ended, as far as the member can be judged by it. */
 typedef enum {
@@ -51,6 +52,13 @@ typedef struct usher_member_t {
      * worker is the key. */
     unsigned char id[16];
     apr_uint32_t generation;
+    /**
+     * Where the handler keeps what it knows of a registered member's server (addresses, idle
+     * connections): NULL at first, and later given to usher_backend_forget(). It lives, as
+     * the worker does, until all requests are over that the member was given to. NULL for a
+     * static member.
+     */
+    void *_Atomic *kept;
     unsigned int last_resort : 1; /**< it rests, or is believed in error: there is
                                    * no better one left */
     unsigned int failing : 1;     /**< its failures are known already: another one
@@ -76,17 +84,23 @@ struct usher_picker_t {
     /**
      * Choose the next member: one that this request has not tried. Sets the
      * member's environment (BALANCER_*) and notes on r, counts it as elected.
+     * May wait until a member has room.
      * @return OK; HTTP_SERVICE_UNAVAILABLE where none is left; another status
-     *         where the request itself must be refused
+     *         where the request itself must be refused; DONE: the client went away
+     *         while it waited
      */
     int (*next)(usher_picker_t *picker, request_rec *r, usher_member_t *member);
     /**
      * Told when the head of a member's answer has come and is a good one: a
      * member that was tried has proved itself, however long its body or its
-     * tunnel may last. done() follows. May be NULL.
+     * tunnel may last. Before the head goes to the output filters: they may still be
+     * added to. done() follows. May be NULL.
+     * @param waited  microseconds between the end of sending the request (its
+     *                beginning, where the answer came earlier) and the head
      */
     void (*answered)(usher_picker_t *picker, request_rec *r,
-                     const usher_member_t *member, int status);
+                     const usher_member_t *member, int status,
+                     apr_interval_time_t waited);
     /**
      * Told once for each member that next() gave, when its last attempt is
      * over; from a cleanup of r->pool at the latest, where a request ends
@@ -121,10 +135,36 @@ struct usher_picker_t {
 APR_DECLARE_OPTIONAL_FN(int, usher_backend_serves, (request_rec *r));
 
 /**
+ * How many bytes of a member's URL are its scheme, host and port, when these are as its canon
+ * handler would write them; 0: it would write them in another way.
+ */
+APR_DECLARE_OPTIONAL_FN(apr_size_t, usher_backend_canonical_server, (const char *url));
+
+/**
  * Whether "proxy:" and this URL of a member, without a query, is what its canon handler would
  * make of it: so that need not be asked again for each member that is tried.
+ * @param server_len  what usher_backend_canonical_server() says of it
  */
-APR_DECLARE_OPTIONAL_FN(int, usher_backend_is_canonical, (request_rec *r, const char *url));
+APR_DECLARE_OPTIONAL_FN(int, usher_backend_is_canonical,
+                        (request_rec *r, const char *url, apr_size_t server_len));
+
+/**
+ * A member is gone, and no request has it any more: forget what was kept of it. From any
+ * thread. @param kept  what stands in usher_member_t's kept; may be NULL
+ */
+APR_DECLARE_OPTIONAL_FN(void, usher_backend_forget, (void *kept));
+
+/**
+ * Whether the client of a request, of which only the head was read, has gone. Asked while the
+ * request waits, within next().
+ */
+APR_DECLARE_OPTIONAL_FN(int, usher_backend_is_client_gone, (request_rec *r));
+
+/**
+ * Whether a balancer is a cluster: what was decided at the start, whatever its lbmethod is
+ * now. mod_usher_balancer registers it.
+ */
+APR_DECLARE_OPTIONAL_FN(int, usher_balancer_is_cluster, (const proxy_balancer *b));
 
 /**
  * Who defines a balancer, for registry_cluster(): the same text from whoever

@@ -124,6 +124,7 @@ static void conf_apply(const apr_array_header_t *lines)
 
         core_memory_find(line->name)->wanted = line->size;
     }
+    core_registry_sized();
 }
 
 /* Whether the system gives so much shared memory; asked for and given back

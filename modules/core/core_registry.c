@@ -2,9 +2,10 @@
  *
  * A hash table of ids with open addressing. Finding needs no lock: an entry is
  * complete before its state says so. Entering needs the piece's lock. Nothing
- * is removed but by the sweep, which gives up what the present configuration
- * has not asked for, ten minutes after it found that: by then hardly a child of
- * an older one is left that holds it, and if one is, it spoils a count.
+ * is removed but by the sweep. It gives up what has left (registry_leave()), and
+ * what the present configuration has not asked for, ten minutes after it found
+ * that: by then hardly a child of an older one is left that uses it, and if one
+ * is, it spoils a count. What a process holds (core_holds.c) is never given up.
  *
  * The parent runs as root: it believes nothing that it reads here but compares,
  * and the number of places is reckoned from the size as the parent knows it. */
@@ -17,6 +18,7 @@
 APLOG_USE_MODULE(usher);
 
 #define GRACE (10 * 60 * 1000) /* ms */
+#define REGISTRY_LAYOUT 2
 #define CARRY_STEPS 256         /* of searching, for each place */
 /* How long a restart waits for the lock. */
 #define PARENT_LOCK_WAIT (2 * APR_USEC_PER_SEC)
@@ -28,7 +30,7 @@ typedef struct {
     _Atomic apr_uint32_t state; /* EMPTY: never used, ends a search */
     apr_uint32_t kind;
     _Atomic apr_uint32_t mark; /* the last configuration that asked for it */
-    apr_uint32_t pad;
+    _Atomic apr_uint32_t has_left; /* it is given up when nobody holds it */
     unsigned char id[USHER_ID_SIZE];
 } registry_entry_t;
 _Static_assert(sizeof(registry_entry_t) == 32, "part of the segment's layout");
@@ -40,12 +42,15 @@ typedef union {
     struct {
         unsigned char id[USHER_ID_SIZE];
         apr_uint32_t generation;
-        apr_uint32_t pad;
+        apr_uint32_t place;
         _Atomic apr_int64_t left_at; /* boot clock, ms; 0: in use */
     } any;
-    char size[1024];
+    char size[USHER_REGISTRY_RECORD_SIZE];
 } registry_record_t;
-_Static_assert(sizeof(registry_record_t) == 1024, "part of the segment's layout");
+_Static_assert(sizeof(registry_record_t) == USHER_REGISTRY_RECORD_SIZE,
+               "part of the segment's layout");
+/* Those of layout 1 were shorter, and began as these do. */
+#define RECORD_SIZE_1 1024
 _Static_assert(offsetof(usher_cluster_rec_t, left_at) == 24
                && offsetof(usher_member_rec_t, left_at) == 24, "both begin the same");
 
@@ -67,6 +72,15 @@ typedef struct {
     apr_uint64_t count;
 } registry_table_t;
 
+/* What an older layout's records are copied from. */
+typedef struct {
+    const registry_header_t *header;
+    const registry_entry_t *entries;
+    const char *records;
+    apr_size_t record_size;
+    apr_uint64_t count;
+} registry_old_t;
+
 /* Who is asked for. The texts are cut to what a record has room for. */
 typedef struct {
     apr_uint32_t kind;
@@ -81,6 +95,11 @@ static apr_uint32_t configuration; /* its number */
 static pid_t parent;
 static int lock_failed; /* in the parent: it is not waited for again */
 
+static apr_uint32_t registry_count(apr_uint64_t size)
+{
+    return (apr_uint32_t)((size - OVERHEAD) / PLACE_SIZE);
+}
+
 static registry_table_t registry_table(void *base, apr_uint64_t size)
 {
     registry_table_t table = { base };
@@ -90,6 +109,17 @@ static registry_table_t registry_table(void *base, apr_uint64_t size)
     table.records = (registry_record_t *)APR_ALIGN(
         (apr_uintptr_t)(table.entries + table.count), 64);
     return table;
+}
+
+static registry_old_t registry_old(const void *base, apr_uint64_t size, apr_uint32_t layout)
+{
+    registry_old_t old = { base };
+
+    old.record_size = layout == 1 ? RECORD_SIZE_1 : sizeof(registry_record_t);
+    old.count = (size - OVERHEAD) / (sizeof(registry_entry_t) + old.record_size);
+    old.entries = (const registry_entry_t *)(old.header + 1);
+    old.records = (const char *)APR_ALIGN((apr_uintptr_t)(old.entries + old.count), 64);
+    return old;
 }
 
 static apr_uint64_t registry_home(const unsigned char *id, apr_uint64_t count)
@@ -139,7 +169,9 @@ static void registry_enter(const registry_table_t *table, apr_uint64_t at, apr_u
 
     atomic_store(&entry->state, STATE_WRITING);
     memcpy(&table->records[at], record, sizeof(*record));
+    table->records[at].any.place = (apr_uint32_t)at;
     memcpy(entry->id, record->any.id, USHER_ID_SIZE);
+    atomic_store(&entry->has_left, 0);
     entry->kind = kind;
     atomic_store(&entry->mark, mark);
     atomic_store(&entry->state, STATE_USED);
@@ -152,13 +184,13 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
                                    usher_memory_carried_t *carried)
 {
     registry_table_t fresh = registry_table(to, to_size);
-    registry_table_t old = registry_table((void *)from, from_size);
+    registry_old_t old = registry_old(from, from_size, from_layout);
     /* More than a full table needs. A child could have written one id into all
      * records, whose searches would hold up the parent for ever. */
     apr_uint64_t steps = CARRY_STEPS * fresh.count;
     apr_uint64_t i;
 
-    if (from_layout != 1) {
+    if (from_layout != 1 && from_layout != REGISTRY_LAYOUT) {
         return APR_ENOTIMPL;
     }
     atomic_store(&fresh.header->generation, atomic_load(&old.header->generation));
@@ -171,7 +203,8 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
             || (kind != KIND_CLUSTER && kind != KIND_MEMBER)) {
             continue;
         }
-        memcpy(&record, &old.records[i], sizeof(record));
+        memset(&record, 0, sizeof(record));
+        memcpy(&record, old.records + i * old.record_size, old.record_size);
         at = registry_room(&fresh, record.any.id, &steps);
         if (at < 0) {
             ++carried->dropped;
@@ -185,8 +218,8 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
 
 static const usher_memory_spec_t registry_spec = {
     .name = "registry",
-    .layout = 1,
-    .size = 4352 * 1024, /* 4096 members and a hundred clusters */
+    .layout = REGISTRY_LAYOUT,
+    .size = 8704 * 1024, /* 4096 members and a hundred clusters */
     .size_min = 64 * 1024,
     .size_max = (apr_uint64_t)1 << 30,
     .repair = registry_repair,
@@ -196,6 +229,12 @@ static const usher_memory_spec_t registry_spec = {
 void core_registry_check_config(void)
 {
     memory = core_memory_declare(&registry_spec);
+    core_holds_check_config(registry_count(registry_spec.size));
+}
+
+void core_registry_sized(void)
+{
+    core_holds_follow(memory && memory->wanted ? registry_count(memory->wanted) : 0);
 }
 
 void core_registry_post_config(void)
@@ -210,24 +249,46 @@ static apr_int64_t registry_now(void)
     return usher_clock_system()->boot_now() / 1000;
 }
 
-/* Under the lock: gives up what was left for long, and notes what is left. */
+/* Whether this configuration, or a newer one if this is an old child, has asked
+ * for an entry before: then nobody gives it up. */
+static int registry_is_marked(const registry_table_t *table, apr_uint64_t at)
+{
+    return (apr_int32_t)(atomic_load(&table->entries[at].mark) - configuration) >= 0;
+}
+
+/* Under the lock: whether a record's time is over, or it is noted that it begins. */
+static int registry_is_over(const registry_table_t *table, apr_uint64_t at, apr_int64_t now)
+{
+    apr_int64_t left_at = atomic_load(&table->records[at].any.left_at);
+
+    if (atomic_load(&table->entries[at].has_left)) {
+        return 1;
+    }
+    if (registry_is_marked(table, at)) {
+        return 0;
+    }
+    if (left_at <= 0 || left_at > now) {
+        atomic_store(&table->records[at].any.left_at, now);
+        return 0;
+    }
+    return now - left_at >= GRACE;
+}
+
+/* Under the lock: gives up what nobody wants any more. First it is nobody's, then
+ * it is looked who holds it: who begins to do so does it the other way round. */
 static void registry_sweep(const registry_table_t *table)
 {
     apr_int64_t now = registry_now();
     apr_uint64_t i;
 
+    core_holds_forget_gone();
     for (i = 0; i < table->count; ++i) {
-        apr_int64_t left_at = atomic_load(&table->records[i].any.left_at);
-
-        if (atomic_load(&table->entries[i].state) != STATE_USED
-            || atomic_load(&table->entries[i].mark) == configuration) {
-            continue;
-        }
-        if (left_at <= 0 || left_at > now) {
-            atomic_store(&table->records[i].any.left_at, now);
-        }
-        else if (now - left_at >= GRACE) {
+        if (atomic_load(&table->entries[i].state) == STATE_USED
+            && registry_is_over(table, i, now)) {
             atomic_store(&table->entries[i].state, STATE_FREE);
+            if (core_holds_has(i)) {
+                atomic_store(&table->entries[i].state, STATE_USED);
+            }
         }
     }
 }
@@ -337,26 +398,27 @@ static void registry_log_full(const registry_table_t *table)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf, USHERLOGNO(1027)
                      "registry: its %" APR_UINT64_T_FMT " places are taken; children "
                      "do not share what they know of the members that have none. "
-                     "Give it more with UsherMemory registry, 1K for each member "
+                     "Give it more with UsherMemory registry, 2K for each member "
                      "and cluster, and restart gracefully", table->count);
     }
-}
-
-/* Whether this configuration, or a newer one if this is an old child, has asked
- * for an entry before: then nobody gives it up. */
-static int registry_is_marked(const registry_table_t *table, apr_int64_t at)
-{
-    return (apr_int32_t)(atomic_load(&table->entries[at].mark) - configuration) >= 0;
 }
 
 /* Under the lock. A member may have another route in this configuration. */
 static void registry_mark(const registry_table_t *table, apr_int64_t at, const registry_key_t *key)
 {
-    if (!registry_is_marked(table, at)) {
+    if (!registry_is_marked(table, (apr_uint64_t)at)) {
         registry_texts(&table->records[at], key);
         atomic_store(&table->entries[at].mark, configuration);
     }
     atomic_store(&table->records[at].any.left_at, 0);
+    atomic_store(&table->entries[at].has_left, 0);
+}
+
+/* Whether an entry must be entered or marked before it is used. */
+static int registry_is_missing(const registry_table_t *table, apr_int64_t at)
+{
+    return at < 0 || !registry_is_marked(table, (apr_uint64_t)at)
+           || atomic_load(&table->entries[at].has_left);
 }
 
 static registry_record_t *registry_get(const registry_key_t *key)
@@ -371,7 +433,7 @@ static registry_record_t *registry_get(const registry_key_t *key)
     }
     table = registry_table(base, size);
     at = registry_find(&table, key);
-    if (at < 0 || !registry_is_marked(&table, at)) {
+    if (registry_is_missing(&table, at)) {
         if (registry_lock() != APR_SUCCESS) {
             return at < 0 ? NULL : table.records + at;
         }
@@ -444,4 +506,112 @@ usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster, con
     }
     record = registry_get(&key);
     return record ? &record->member : NULL;
+}
+
+apr_uint32_t core_registry_places(void)
+{
+    apr_uint64_t size = 0;
+    void *base = core_memory_base(memory, &size);
+
+    return base ? (apr_uint32_t)registry_table(base, size).count : 0;
+}
+
+void core_registry_each(int (*see)(void *baton, usher_cluster_rec_t *cluster,
+                                   usher_member_rec_t *member), void *baton)
+{
+    apr_uint64_t size = 0, i;
+    void *base = core_memory_base(memory, &size);
+    registry_table_t table;
+    int go_on = base != NULL;
+
+    if (!base) {
+        return;
+    }
+    table = registry_table(base, size);
+    for (i = 0; i < table.count && go_on; ++i) {
+        registry_record_t *record = &table.records[i];
+
+        if (atomic_load(&table.entries[i].state) == STATE_USED
+            && registry_is_marked(&table, i)
+            && (!atomic_load(&table.entries[i].has_left) || core_holds_has(i))) {
+            int is_member = table.entries[i].kind == KIND_MEMBER;
+
+            go_on = see(baton, is_member ? NULL : &record->cluster,
+                        is_member ? &record->member : NULL);
+        }
+    }
+}
+
+/* The place that a record has; no less than count: it is none of them. */
+static apr_uint64_t registry_place(const registry_table_t *table, const usher_member_rec_t *rec)
+{
+    apr_uintptr_t from = (apr_uintptr_t)table->records, at = (apr_uintptr_t)rec;
+
+    return at >= from && (at - from) % sizeof(registry_record_t) == 0
+               ? (at - from) / sizeof(registry_record_t) : table->count;
+}
+
+/* The table, and where a record lies in it. @return 0: it is none of its records */
+static int registry_open_at(registry_table_t *table, const usher_member_rec_t *rec,
+                            apr_uint64_t *at)
+{
+    apr_uint64_t size = 0;
+    void *base = core_memory_base(memory, &size);
+
+    if (!base) {
+        return 0;
+    }
+    *table = registry_table(base, size);
+    *at = registry_place(table, rec);
+    return *at < table->count;
+}
+
+void core_registry_leave(usher_member_rec_t *rec)
+{
+    registry_table_t table;
+    apr_uint64_t at;
+
+    if (registry_open_at(&table, rec, &at) && registry_lock() == APR_SUCCESS) {
+        atomic_store(&table.entries[at].has_left, 1);
+        core_memory_unlock(memory);
+    }
+}
+
+static int registry_is_it(const registry_table_t *table, apr_uint64_t at,
+                          apr_uint32_t generation)
+{
+    return atomic_load(&table->entries[at].state) == STATE_USED
+           && table->entries[at].kind == KIND_MEMBER
+           && table->records[at].any.generation == generation;
+}
+
+int core_registry_hold(usher_member_rec_t *rec, apr_uint32_t generation)
+{
+    registry_table_t table;
+    apr_uint64_t at;
+    int is_it;
+
+    if (!registry_open_at(&table, rec, &at) || !core_holds_take(at)) {
+        return 0;
+    }
+    is_it = registry_is_it(&table, at, generation);
+    /* A sweep may just be looking who holds it. */
+    if (!is_it && registry_lock() == APR_SUCCESS) {
+        is_it = registry_is_it(&table, at, generation);
+        core_memory_unlock(memory);
+    }
+    if (!is_it) {
+        core_holds_give(at);
+    }
+    return is_it;
+}
+
+void core_registry_release(usher_member_rec_t *rec)
+{
+    registry_table_t table;
+    apr_uint64_t at;
+
+    if (registry_open_at(&table, rec, &at)) {
+        core_holds_give(at);
+    }
 }

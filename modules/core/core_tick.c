@@ -1,4 +1,5 @@
-/* The tick: regular work, once a second in exactly one child.
+/* The tick: regular work, once a second in exactly one child; and some that each
+ * child does for itself.
  *
  * mod_watchdog gives each child a thread that calls once a second. Which child
  * does the work is decided by one word in shared memory: the claim, of pid,
@@ -22,6 +23,8 @@
 APLOG_USE_MODULE(usher);
 
 #define TICK_INTERVAL APR_USEC_PER_SEC
+/* Each child's own work is done with one of so many. */
+#define EACH_TICKS 10
 /* Work that takes longer than this delays the next tick: its name is logged. */
 #define SLOW_LIMIT (APR_USEC_PER_SEC / 2)
 /* Work that is at it for so long is named while it still runs. */
@@ -65,6 +68,7 @@ static apr_array_header_t *tasks; /* of tick_task_t, in pconf */
 static tick_shm_t *tick;
 static apr_uint64_t self;         /* this child's claim */
 static _Atomic int stopping;      /* this child ends */
+static _Atomic int each_running;  /* its own work is under way */
 static APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_watchdog;
 static APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *register_watchdog;
 
@@ -167,6 +171,7 @@ static int tick_may_take(apr_uint64_t claim)
  * ends, which it may before the child does, or, with -X, after tick is gone. */
 static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
 {
+    static unsigned int ticks; /* only this thread is here */
     server_rec *s = data;
     apr_uint64_t idle = self;
     apr_uint64_t claim;
@@ -178,6 +183,14 @@ static apr_status_t tick_watchdog(int state, void *data, apr_pool_t *ptemp)
         atomic_store(&stopping, 1);
         atomic_compare_exchange_strong(&tick->claim, &idle, 0);
         return APR_SUCCESS;
+    }
+    if (state == AP_WATCHDOG_STATE_RUNNING) {
+        atomic_store(&each_running, 1);
+        tick_run_tasks(USHER_TICK_OFTEN, s, ptemp);
+        if (++ticks % EACH_TICKS == 0) {
+            tick_run_tasks(USHER_TICK_EACH, s, ptemp);
+        }
+        atomic_store(&each_running, 0);
     }
     claim = atomic_load(&tick->claim);
     if (state == AP_WATCHDOG_STATE_RUNNING && tick_may_take(claim)
@@ -214,7 +227,9 @@ int core_tick_post_config(apr_pool_t *pconf, server_rec *s)
     apr_status_t rv;
 
     tick = core_memory_base(memory, NULL);
-    if (!tick || !get_watchdog || !register_watchdog || !tick_has_tasks(USHER_TICK_CHILD)) {
+    if (!tick || !get_watchdog || !register_watchdog
+        || !(tick_has_tasks(USHER_TICK_CHILD) || tick_has_tasks(USHER_TICK_EACH)
+             || tick_has_tasks(USHER_TICK_OFTEN))) {
         return OK;
     }
     rv = get_watchdog(&watchdog, "usher-tick", 0, 0, pconf);
@@ -252,7 +267,8 @@ static apr_status_t tick_child_exit(void *data)
     apr_uint64_t idle = self;
 
     atomic_store(&stopping, 1);
-    while (atomic_load(&tick->claim) == (self | CLAIM_RUNNING) && limit > 0) {
+    while ((atomic_load(&tick->claim) == (self | CLAIM_RUNNING) || atomic_load(&each_running))
+           && limit > 0) {
         apr_sleep(step);
         limit -= step;
     }

@@ -27,7 +27,7 @@ my @broken = (
         qr/USHER1005: UsherMemory core 64K: the size must be 64\b/, 1,
         core_conf("UsherMemory core 64K\n")],
     ['a piece that nobody has',
-        qr/USHER1004: UsherMemory tset 64K: no loaded module has a piece of that name; there are: core, registry, test/, 1,
+        qr/USHER1004: UsherMemory tset 64K: no loaded module has a piece of that name; there are: core, registry, holds, roster, images, test/, 1,
         core_conf("UsherMemory tset 64K\n")],
     ['too few words',
         qr/UsherMemory takes two arguments, the name of a piece/, 1,
@@ -38,6 +38,14 @@ my @broken = (
     ['UsherMemory inside a vhost',
         qr/UsherMemory belongs outside of all sections/, 1,
         core_conf("<VirtualHost 127.0.0.1:*>\nUsherMemory test 64K\n</VirtualHost>\n")],
+    ['a skew that is no time', qr/UsherClockSkew "soon": a time from 0 to 1d, such as 5m/, 1,
+        core_conf("UsherMemory test 128K\nUsherClockSkew soon\n")],
+    ['too large a skew', qr/UsherClockSkew "25h": a time from 0 to 1d/, 1,
+        core_conf("UsherMemory test 128K\nUsherClockSkew 25h\n")],
+    ['a skew in a vhost', qr/UsherClockSkew belongs outside of all sections/, 1,
+        core_conf("UsherMemory test 128K\n<VirtualHost 127.0.0.1:*>\nUsherClockSkew 1m\n</VirtualHost>\n")],
+    ['two skews', qr/UsherClockSkew takes one argument, a time such as 5m/, 1,
+        core_conf("UsherMemory test 128K\nUsherClockSkew 1m 2m\n")],
     ['more memory than there is',
         qr/USHER1006: UsherMemory test 1048576T: the system does not give so much/, 1,
         core_conf("UsherMemory test 1048576T\n")],
@@ -114,6 +122,17 @@ for my $case (@broken) {
         $httpd->log->finish("said in the log, and nothing else");
     };
 }
+
+subtest 'how far clocks may be apart' => sub {
+    is ask($httpd, 'skew')->{ms}, 300_000, 'five minutes, if nothing is said';
+    $httpd->conf(core_conf("UsherMemory test 128K\nUsherClockSkew 1h\nUsherClockSkew 30s\n"));
+    ok $httpd->graceful, 'another one';
+    ok((wait_until { (ask($httpd, 'skew')->{ms} // 0) == 30_000 }), 'is known to the modules');
+    $httpd->conf(@good);
+    ok $httpd->graceful, 'none again';
+    ok((wait_until { (ask($httpd, 'skew')->{ms} // 0) == 300_000 }), 'is the default again');
+    $httpd->log->finish('nothing is said of it');
+};
 
 subtest 'a new layout for which there is no memory' => sub {
     $httpd->conf(core_conf("UsherTestLayout 2\nUsherMemory test 1048576T\n"));

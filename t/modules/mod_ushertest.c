@@ -3,10 +3,18 @@
  *   SetHandler usher-test     ?pid ?set=N ?get ?wait=N ?move ?die ?hold=SECONDS
  *                             ?hammer=SECONDS ?check ?ticks ?smash
  *                             ?members=N ?member=ROUTE ?age
- *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up= ?garble= ?given=
+ *                             ?rest=CLUSTER,SERVER,ROUTE,URL ?up= ?garble= ?hostile= ?given=
+ *                             ?skew ?join=CLUSTER,ROUTE,URL,key=value... ?leave=CLUSTER,ROUTE
+ *                             ?churn=ROUNDS,MEMBERS,CLUSTER,URL
+ *                             ?may=CLUSTER,ROUTE,URL and more: ushertest_seat.c
+ *                             ?put=KEY,NUMBER[,WAS[,LENGTH[,LIFE]]][;...] ?soon= ?hand= ?cells
+ *                             ?store ?image ?reads=LETTER
+ *   UsherTestSecrets On       opens secrets of registered members: ushertest_roster.c
  *   UsherTestLayout 1|2       layout of the piece "test"
  *   UsherTestTick duration    how long the work on the tick takes
  *   UsherTestMembers N        members asked for in post_config
+ *   UsherTestStore            keeps cells in the store
+ *   UsherTestImage PATH       a file of data: ushertest_image.c
  */
 #include <ap_mpm.h>
 #include <http_config.h>
@@ -57,6 +65,26 @@ static const char *set_members(cmd_parms *cmd, void *dummy, const char *arg)
     return NULL;
 }
 
+static const char *set_store(cmd_parms *cmd, void *dummy)
+{
+    conf_of(cmd->server)->store = 1;
+    return NULL;
+}
+
+static const char *set_image(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    conf_of(cmd->server)->image = arg;
+    return NULL;
+}
+
+static const char *set_secrets(cmd_parms *cmd, void *dummy, int on)
+{
+    if (on) {
+        ushertest_roster_register();
+    }
+    return NULL;
+}
+
 static int test_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                              server_rec *s)
 {
@@ -65,6 +93,10 @@ static int test_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
     if (ushertest_core) {
         ushertest_memory =
             ushertest_core->memory_declare(ushertest_ledger_spec(conf_of(s)->layout));
+        ushertest_image_declare(conf_of(s)->image, s);
+        if (conf_of(s)->store) {
+            return ushertest_store_check(s);
+        }
     }
     return rc;
 }
@@ -114,11 +146,54 @@ static void hold(request_rec *r, int seconds)
     ap_rprintf(r, "rv=%d\n", rv);
 }
 
+static int answer_store(request_rec *r)
+{
+    static const char *const names[] = { "put", "soon", "hand", "cells", "store" };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(*names); ++i) {
+        if (arg_of(r, names[i])) {
+            ushertest_store(r, names[i], arg_of(r, names[i]));
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int answer_roster(request_rec *r)
+{
+    const char *arg;
+
+    if ((arg = arg_of(r, "join")) != NULL) {
+        ushertest_join(r, arg);
+    }
+    else if ((arg = arg_of(r, "leave")) != NULL) {
+        ushertest_leave(r, arg);
+    }
+    else if ((arg = arg_of(r, "churn")) != NULL) {
+        ushertest_churn(r, arg);
+    }
+    return arg != NULL;
+}
+
+static int answer_image(request_rec *r)
+{
+    const char *what = arg_of(r, "image") ? "image" : "reads", *arg = arg_of(r, what);
+
+    if (arg) {
+        ushertest_image(r, what, arg);
+    }
+    return arg != NULL;
+}
+
 static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
 {
     const char *arg;
     int generation = 0;
 
+    if (answer_store(r) || answer_roster(r) || answer_image(r)) {
+        return;
+    }
     if ((arg = arg_of(r, "set")) != NULL) {
         atomic_store(&shm->value, apr_atoi64(arg));
         ap_rputs("set\n", r);
@@ -160,8 +235,20 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
     else if ((arg = arg_of(r, "garble")) != NULL) {
         ushertest_health(r, arg, USHERTEST_GARBLE);
     }
+    else if ((arg = arg_of(r, "hostile")) != NULL) {
+        ushertest_health(r, arg, USHERTEST_HOSTILE);
+    }
     else if ((arg = arg_of(r, "given")) != NULL) {
         ushertest_health(r, arg, USHERTEST_GIVEN);
+    }
+    else if (arg_of(r, "skew")) {
+        ap_rprintf(r, "ms=%" APR_TIME_T_FMT "\n", ushertest_core->clock_skew() / 1000);
+    }
+    else if ((arg = arg_of(r, "look")) != NULL) {
+        ushertest_health(r, arg, USHERTEST_LOOK);
+    }
+    else if ((arg = arg_of(r, "miscount")) != NULL) {
+        ushertest_health(r, arg, USHERTEST_MISCOUNT);
     }
     else if (arg_of(r, "check")) {
         ushertest_check(r);
@@ -172,7 +259,7 @@ static void answer(request_rec *r, ushertest_shm_t *shm, apr_uint64_t size)
                    atomic_load(&shm->parent_ticks), atomic_load(&shm->overlaps),
                    atomic_load(&shm->cuts), atomic_load(&shm->last_pid));
     }
-    else {
+    else if (!r->args || !ushertest_seat(r, r->args)) {
         ap_mpm_query(AP_MPMQ_GENERATION, &generation);
         ap_rprintf(r, "pid=%d generation=%d base=%pp size=%" APR_UINT64_T_FMT
                    " value=%" APR_INT64_T_FMT "\n", (int)getpid(), generation, (void *)shm, size,
@@ -198,8 +285,11 @@ static int test_handler(request_rec *r)
 }
 
 static const command_rec test_cmds[] = {
+    AP_INIT_TAKE1("UsherTestImage", set_image, NULL, RSRC_CONF, "a path"),
+    AP_INIT_FLAG("UsherTestSecrets", set_secrets, NULL, RSRC_CONF, "On"),
     AP_INIT_TAKE1("UsherTestLayout", set_layout, NULL, RSRC_CONF, "1 or 2"),
     AP_INIT_TAKE1("UsherTestMembers", set_members, NULL, RSRC_CONF, "a number"),
+    AP_INIT_NO_ARGS("UsherTestStore", set_store, NULL, RSRC_CONF, "nothing"),
     AP_INIT_TAKE1("UsherTestTick", set_tick, NULL, RSRC_CONF, "a duration"),
     { NULL }
 };

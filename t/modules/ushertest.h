@@ -12,6 +12,8 @@ typedef struct {
     apr_uint32_t layout;       /* UsherTestLayout */
     apr_interval_time_t tick;  /* UsherTestTick: how long the work takes */
     int members;               /* UsherTestMembers: asked for in post_config */
+    int store;                 /* UsherTestStore: cells in the store */
+    const char *image;         /* UsherTestImage: a file */
 } ushertest_conf_t;
 
 /* What lies in the piece "test": counters of the tick, and a ledger of
@@ -45,12 +47,30 @@ apr_status_t ushertest_move(int die_half_way);
 void ushertest_hammer(request_rec *r, int seconds);
 void ushertest_check(request_rec *r);
 
+/* ushertest_image.c */
+void ushertest_image_declare(const char *path, server_rec *s);
+void ushertest_image(request_rec *r, const char *what, const char *arg);
+
 /* ushertest_registry.c */
 int ushertest_members(apr_pool_t *p, int n);
 void ushertest_member(request_rec *r, ushertest_shm_t *shm, const char *route);
 void ushertest_age(request_rec *r, ushertest_shm_t *shm);
-typedef enum { USHERTEST_REST, USHERTEST_UP, USHERTEST_GARBLE, USHERTEST_GIVEN } ushertest_health_e;
+typedef enum { USHERTEST_REST, USHERTEST_UP, USHERTEST_GARBLE, USHERTEST_HOSTILE,
+               USHERTEST_GIVEN, USHERTEST_LOOK, USHERTEST_MISCOUNT } ushertest_health_e;
 void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what);
+
+/* ushertest_store.c */
+int ushertest_store_check(server_rec *s);
+void ushertest_store(request_rec *r, const char *what, const char *arg);
+
+/* ushertest_roster.c */
+void ushertest_join(request_rec *r, const char *text);
+void ushertest_leave(request_rec *r, const char *text);
+void ushertest_churn(request_rec *r, const char *text);
+void ushertest_roster_register(void);
+
+/* ushertest_seat.c */
+int ushertest_seat(request_rec *r, const char *args);
 
 /* ushertest_tick.c */
 void ushertest_tick_add(const ushertest_conf_t *conf);

@@ -1,6 +1,7 @@
 /* The registry: asks for members of a cluster of the test's, in any process.
  * They are such as sign themselves in: only their route counts. */
 #include <apr_strings.h>
+#include <stddef.h>
 
 #include "ushertest.h"
 #include "usher_clock.h"
@@ -55,13 +56,43 @@ static const usher_health_params_t params = {
     .failures = 1, .within = 10000, .rest = 600000, .slowstart = 0, .share = 100,
 };
 
+/* All but what the record is found by. */
+static void hostile(usher_member_rec_t *member)
+{
+    static const char text[] = "<script>\x1b[2J\r\n\"\\";
+    apr_size_t from = offsetof(usher_member_rec_t, health);
+
+    apr_generate_random_bytes((unsigned char *)member + from, sizeof(*member) - from);
+    memset(member->url, 'x', sizeof(member->url));
+    memcpy(member->url, text, sizeof(text) - 1);
+    memset(member->route, 0xff, sizeof(member->route));
+}
+
+/* What became of the cluster's cookies, and how many sessions the member has. */
+static void show_sticky(request_rec *r, const usher_cluster_rec_t *cluster,
+                        const usher_member_rec_t *member, apr_int64_t now)
+{
+    static const char *const names[USHER_STICKY_COUNTS] = {
+        "valid", "malformed", "unknown_key", "forged", "expired", "early", "new", "refreshed",
+        "moved", "down"
+    };
+    int i;
+
+    for (i = 0; i < USHER_STICKY_COUNTS; ++i) {
+        ap_rprintf(r, "%s=%d ", names[i], (int)atomic_load(&cluster->sticky.counts[i]));
+    }
+    ap_rprintf(r, "sessions=%d\n", (int)usher_sketch_count(&member->sessions, now,
+                                                            atomic_load(&cluster->sticky.window)));
+}
+
 /* rest=cluster,server,route,url: the member begins to rest; up=...: it is up;
- * garble=...: what a mad child could write there; given=...: the record is given
- * to another member. */
+ * garble=...: what a mad child could write there; hostile=...: the same in all of it; given=...:
+ * the record is given to another member; look=...: nothing; miscount=...: its counts are wild. */
 void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what)
 {
     apr_int64_t now = usher_clock_system()->boot_now() / 1000;
     char *last, *cluster, *server, *route, *url;
+    usher_cluster_rec_t *of;
     usher_member_rec_t *member;
 
     cluster = apr_strtok(apr_pstrdup(r->pool, whom), ",", &last);
@@ -72,23 +103,34 @@ void ushertest_health(request_rec *r, const char *whom, ushertest_health_e what)
         ap_rputs("rv=1\n", r);
         return;
     }
+    of = ushertest_core->registry_cluster(cluster, strcmp(server, "-") ? server : "");
     member = ushertest_core->registry_member(
-        ushertest_core->registry_cluster(cluster, strcmp(server, "-") ? server : ""),
-        strcmp(route, "-") ? route : "", url);
+        of, strcmp(route, "-") ? route : "", url);
     if (what == USHERTEST_UP) {
         atomic_store(&member->health.state, 0);
     }
     else if (what == USHERTEST_GIVEN) {
         member->generation += 1000;
     }
+    else if (what == USHERTEST_MISCOUNT) {
+        atomic_store(&member->in_flight, 4000000000u);
+        atomic_store(&member->waiting, 4000000000u);
+    }
     else if (what == USHERTEST_GARBLE) {
         apr_generate_random_bytes((unsigned char *)&member->health, sizeof(member->health));
-        apr_generate_random_bytes((unsigned char *)&member->turn, sizeof(member->turn));
+        apr_generate_random_bytes((unsigned char *)&member->debt, sizeof(member->debt));
+        apr_generate_random_bytes((unsigned char *)&member->response, sizeof(member->response));
         memset(member->url, 'x', sizeof(member->url));
     }
-    else {
+    else if (what == USHERTEST_HOSTILE) {
+        hostile(member);
+    }
+    else if (what == USHERTEST_REST) {
         usher_health_failed(&member->health, now, now, &params, 1, 1);
     }
-    ap_rprintf(r, "rests=%u elected=%d\n", atomic_load(&member->health.rests),
-               (int)atomic_load(&member->elected));
+    ap_rprintf(r, "rests=%u elected=%d in_flight=%u waiting=%u "
+               "cluster_in_flight=%u cluster_waiting=%u\n", atomic_load(&member->health.rests),
+               (int)atomic_load(&member->elected), atomic_load(&member->in_flight),
+               atomic_load(&member->waiting), atomic_load(&of->in_flight), atomic_load(&of->waiting));
+    show_sticky(r, of, member, now);
 }

@@ -5,10 +5,15 @@
  *     name [wait] address...
  *
  * "wait" is a name server that does not answer, as long as it is there. Each
- * call adds a line with its name to $USHERTEST_NAMES.asked. */
+ * call adds a line with its name to $USHERTEST_NAMES.asked.
+ *
+ * A connect() to 100::, where nobody can be (RFC 6666), fails as one to any address of
+ * IPv6 does on a machine without it. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,4 +115,19 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
         usleep(WAIT_INTERVAL);
     }
     return addresses ? names_answer(addresses, service, hints, answer) : EAI_NONAME;
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+    static const unsigned char nobody[16] = { 1 };
+    const struct sockaddr_in6 *in6 = (const void *)address;
+    int (*libc)(int, const struct sockaddr *, socklen_t);
+
+    if (len >= sizeof(*in6) && address->sa_family == AF_INET6
+        && !memcmp(&in6->sin6_addr, nobody, sizeof(nobody))) {
+        errno = EADDRNOTAVAIL;
+        return -1;
+    }
+    *(void **)&libc = dlsym(RTLD_NEXT, "connect");
+    return libc(fd, address, len);
 }
