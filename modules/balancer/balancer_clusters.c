@@ -1,11 +1,12 @@
-/* Which balancers are clusters, and who their members are.
+/* Which balancers are clusters.
  *
  * It is decided once, in post_config, by the lbmethod of the configuration:
  * mod_proxy_balancer may change that field later (balancer-manager, or what
  * BalancerPersist kept), and it does not count any more then. */
 #include <apr_hash.h>
+#include <openssl/sha.h>
 
-#include "balancer_private.h"
+#include "balancer_choose.h"
 
 APLOG_USE_MODULE(usher_balancer);
 
@@ -13,35 +14,41 @@ APLOG_USE_MODULE(usher_balancer);
  * not changed after post_config. */
 static apr_hash_t *clusters;
 
-/* Of a child: guard the making of new lists of members. Taken after the
- * balancer's thread lock. */
-static apr_thread_mutex_t *members_mutex;
-static apr_pool_t *members_pool;
-
+/* Holds the members: balancer_lists_drop(). */
 static void clusters_choice(balancer_choice_t *choice, balancer_cluster_t *cluster,
-                            proxy_balancer *b)
+                            proxy_balancer *b, request_rec *r)
 {
     static const usher_health_params_t rest = USHER_PICKER_REST;
 
     memset(choice, 0, sizeof(*choice));
-    choice->members = balancer_clusters_members(cluster, b, NULL, 1);
+    choice->cluster = cluster;
+    choice->members = balancer_lists_hold(cluster, b, NULL, 1);
     choice->rest = &rest;
     choice->now = balancer_now();
     choice->stock = 1;
+    choice->r = r;
+    choice->full_too = 1;
 }
 
 static proxy_worker *clusters_finder(proxy_balancer *b, request_rec *r)
 {
     balancer_cluster_t *cluster = balancer_clusters_find(b);
     balancer_choice_t choice;
+    proxy_worker *worker;
     int i;
 
     if (!cluster) {
         return NULL;
     }
-    clusters_choice(&choice, cluster, b);
-    i = balancer_pick_next(&choice);
-    return i < 0 ? NULL : choice.members->list[i].worker;
+    clusters_choice(&choice, cluster, b, r);
+    i = balancer_session_choose_stock(cluster, r, &choice);
+    if (i == -1) {
+        i = balancer_pick_next(&choice);
+    }
+    /* A static one: a registered one is never chosen for the stock modules. */
+    worker = i < 0 ? NULL : choice.members->list[i].worker;
+    balancer_lists_drop(choice.members);
+    return worker;
 }
 
 static apr_status_t clusters_reset(proxy_balancer *b, server_rec *s)
@@ -57,22 +64,27 @@ static apr_status_t clusters_update(proxy_balancer *b, proxy_worker *elected, se
     int i;
 
     if (cluster) {
-        clusters_choice(&choice, cluster, b);
+        clusters_choice(&choice, cluster, b, NULL);
         for (i = 0; i < choice.members->count; ++i) {
             if (choice.members->list[i].worker == elected) {
                 balancer_pick_took(&choice, i);
             }
         }
+        balancer_lists_drop(choice.members);
     }
     return APR_SUCCESS;
 }
 
-const proxy_balancer_method balancer_method = {
-    .name = "usher",
-    .finder = clusters_finder,
-    .reset = clusters_reset,
-    .age = clusters_reset,
-    .updatelbstatus = clusters_update,
+#define PROVIDER(lbmethod)                                                     \
+    {                                                                          \
+        .name = (lbmethod), .finder = clusters_finder, .reset = clusters_reset, \
+        .age = clusters_reset, .updatelbstatus = clusters_update               \
+    }
+
+/* In the order of balancer_method_at(). */
+const proxy_balancer_method balancer_providers[BALANCER_METHODS] = {
+    PROVIDER("usher"), PROVIDER("usher-requests"), PROVIDER("usher-busyness"),
+    PROVIDER("usher-hash")
 };
 
 int balancer_clusters_is_ours(const proxy_balancer *b)
@@ -85,91 +97,31 @@ balancer_cluster_t *balancer_clusters_find(const proxy_balancer *b)
     return clusters ? apr_hash_get(clusters, &b->workers, sizeof(void *)) : NULL;
 }
 
-/* A member that the registry has no room for is known to this process alone. */
-static usher_member_rec_t *clusters_record(const balancer_cluster_t *cluster,
-                                           const proxy_worker *worker, apr_pool_t *p)
+int usher_balancer_is_cluster(const proxy_balancer *b)
 {
-    usher_member_rec_t *rec = balancer_core
-        ? balancer_core->registry_member(cluster->rec, worker->s->route, worker->s->name_ex)
-        : NULL;
-
-    return rec ? rec : apr_pcalloc(p, sizeof(*rec));
+    return balancer_clusters_find(b) != NULL;
 }
 
-/* Nobody checks what balancer-manager adds. */
-static int clusters_may_serve(const balancer_cluster_t *cluster, const proxy_worker *worker)
+void balancer_clusters_each(void (*see)(balancer_cluster_t *cluster))
 {
-    if (!cluster->standin || balancer_check_is_served(worker->s->scheme)) {
-        return 1;
+    apr_hash_index_t *at = clusters ? apr_hash_first(NULL, clusters) : NULL;
+
+    for (; at; at = apr_hash_next(at)) {
+        see(apr_hash_this_val(at));
     }
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(3012)
-                 "%s: its new member %s gets no requests, as mod_usher_backend does not "
-                 "serve its scheme: add members with http URLs", cluster->name,
-                 worker->s->name_ex);
-    return 0;
 }
 
-/* A worker that balancer-manager is just making is left out, and found by the
- * next request: then seen is not the length of the list. */
-static balancer_members_t *clusters_make_members(const balancer_cluster_t *cluster,
-                                                 const balancer_members_t *old, apr_pool_t *p)
+void balancer_clusters_member_id(const balancer_cluster_t *cluster, const proxy_worker *worker,
+                                 unsigned char id[USHER_ID_SIZE])
 {
-    int nelts = cluster->workers->nelts;
-    balancer_members_t *members =
-        apr_pcalloc(p, sizeof(*members) + (apr_size_t)nelts * sizeof(balancer_member_t));
-    int i;
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char text[PROXY_BALANCER_MAX_NAME_SIZE + PROXY_WORKER_RFC1035_NAME_SIZE + 8];
+    int len = apr_snprintf(text, sizeof(text), "%s%c%s%c%s", cluster->name, 0,
+                           *worker->s->route ? "route" : "url", 0,
+                           *worker->s->route ? worker->s->route : worker->s->name_ex);
 
-    members->seen = nelts;
-    for (i = 0; i < nelts; ++i) {
-        proxy_worker *worker = APR_ARRAY_IDX(cluster->workers, i, proxy_worker *);
-        balancer_member_t *member = &members->list[members->count];
-
-        if (!worker || !worker->s) {
-            members->seen = -1;
-            continue;
-        }
-        if (!clusters_may_serve(cluster, worker)) {
-            continue;
-        }
-        member->worker = worker;
-        member->rec = old && members->count < old->count
-                      && old->list[members->count].worker == worker
-                          ? old->list[members->count].rec
-                          : clusters_record(cluster, worker, p);
-        ++members->count;
-    }
-    return members;
-}
-
-const balancer_members_t *balancer_clusters_members(balancer_cluster_t *cluster,
-                                                    proxy_balancer *b, request_rec *r, int locked)
-{
-    balancer_members_t *members = atomic_load(&cluster->members);
-    int stale = !locked && b->storage && b->s->wupdated > b->wupdated;
-
-    if (!stale && members->seen == cluster->workers->nelts) {
-        return members;
-    }
-    if (!locked) {
-        PROXY_THREAD_LOCK(b);
-    }
-    apr_thread_mutex_lock(members_mutex);
-    if (stale) {
-        /* All copies of the balancer share the list that this makes longer; each
-         * has a thread lock of its own. */
-        ap_proxy_sync_balancer(
-            b, r->server, ap_get_module_config(r->server->module_config, &proxy_module));
-    }
-    members = atomic_load(&cluster->members);
-    if (members->seen != cluster->workers->nelts) {
-        members = clusters_make_members(cluster, members, members_pool);
-        atomic_store(&cluster->members, members);
-    }
-    apr_thread_mutex_unlock(members_mutex);
-    if (!locked) {
-        PROXY_THREAD_UNLOCK(b);
-    }
-    return members;
+    SHA256((const unsigned char *)text, (size_t)len, digest);
+    memcpy(id, digest, USHER_ID_SIZE);
 }
 
 /* What mod_proxy is given in place of a member: usable, never blamed, and in no
@@ -198,13 +150,22 @@ static proxy_worker *clusters_make_standin(const char *name, server_rec *s, apr_
     return standin;
 }
 
-static void clusters_add(const proxy_balancer *b, server_rec *s, int is_main, apr_pool_t *pconf)
+static void clusters_add(proxy_balancer *b, server_rec *s, int is_main, apr_pool_t *pconf)
 {
     balancer_cluster_t *cluster = apr_pcalloc(pconf, sizeof(*cluster));
+    unsigned char digest[SHA256_DIGEST_LENGTH];
     const char *why = balancer_check_why_not(b, s, pconf);
 
     cluster->name = apr_pstrdup(pconf, b->s->name);
     cluster->server = is_main ? "" : usher_picker_server(pconf, s);
+    cluster->home = s;
+    cluster->balancer = b;
+    cluster->conf = balancer_conf_of(b, s, pconf);
+    cluster->sticky = balancer_sticky_make(&cluster->conf->sticky, cluster->name, s, pconf);
+    cluster->method = balancer_method_at((int)(b->lbmethod - balancer_providers));
+    SHA256((const unsigned char *)cluster->name, strlen(cluster->name), digest);
+    memcpy(cluster->seed, digest, sizeof(cluster->seed));
+    cluster->stick = balancer_stick_of(cluster->conf->stick, cluster->name, cluster->server, pconf);
     cluster->workers = b->workers;
     if (balancer_core && !why && ap_find_linked_module(BALANCER_BACKEND)) {
         cluster->standin = clusters_make_standin(cluster->name, s, pconf);
@@ -212,25 +173,55 @@ static void clusters_add(const proxy_balancer *b, server_rec *s, int is_main, ap
     if (balancer_core) {
         cluster->rec = balancer_core->registry_cluster(cluster->name, cluster->server);
     }
-    atomic_store(&cluster->members, clusters_make_members(cluster, NULL, pconf));
+    balancer_lists_begin(cluster, pconf);
     if (!cluster->rec) {
         cluster->rec = apr_pcalloc(pconf, sizeof(*cluster->rec));
     }
+    atomic_store(&cluster->rec->sticky.window, cluster->sticky ? cluster->sticky->window : 0);
+    if (cluster->sticky || cluster->conf->keys_file) {
+        balancer_keys_need(cluster, s, pconf);
+    }
+    cluster->generation = cluster->rec->generation;
     /* The array's address is the key, and lies in the cluster. */
     apr_hash_set(clusters, &cluster->workers, sizeof(void *), cluster);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, USHERLOGNO(3004)
-                 "%s is a cluster of %d members; its requests are carried by %s",
+                 "%s is a cluster of %d members%s; its requests are carried by %s",
                  cluster->name, cluster->workers->nelts,
+                 cluster->workers->nelts || !cluster->standin ? "" : " (others may sign in)",
                  cluster->standin ? "mod_usher_backend, except where UsherBackend is Off"
                                   : "the stock modules");
 }
 
+/* As the roster calls a cluster: with its server where several define the name. */
+static void clusters_name(balancer_cluster_t *cluster)
+{
+    const char *name = cluster->name + sizeof(BALANCER_PREFIX) - 1;
+    apr_pool_t *p = apr_hash_pool_get(clusters);
+    apr_hash_index_t *at = apr_hash_first(p, clusters); /* the caller has the hash's own */
+    int same = 0;
+
+    for (; at; at = apr_hash_next(at)) {
+        const balancer_cluster_t *other = apr_hash_this_val(at);
+
+        same += !strcmp(other->name, cluster->name);
+    }
+    cluster->joined_name = same == 1 || !cluster->home->server_hostname ? name
+        : apr_pstrcat(p, name, "@", cluster->home->server_hostname, NULL);
+    balancer_lists_open(cluster);
+}
+
 /* The main server's cluster, inherited by a virtual host that has a ProxyPass
  * to it, loses its lbmethod in mod_proxy's merge. */
-static void clusters_mend_copy(proxy_balancer *b)
+static void clusters_mend_copy(proxy_balancer *b, const balancer_cluster_t *cluster)
 {
-    b->lbmethod = (proxy_balancer_method *)&balancer_method;
-    PROXY_STRNCPY(b->s->lbpname, balancer_method.name);
+    int i;
+
+    for (i = 0; i < BALANCER_METHODS; ++i) {
+        if (balancer_method_at(i) == cluster->method) {
+            b->lbmethod = (proxy_balancer_method *)&balancer_providers[i];
+            PROXY_STRNCPY(b->s->lbpname, balancer_providers[i].name);
+        }
+    }
 }
 
 int balancer_clusters_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -242,6 +233,7 @@ int balancer_clusters_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_
         return OK;
     }
     clusters = apr_hash_make(pconf);
+    balancer_stick_post_config();
     for (s = main_server; s; s = s->next) {
         proxy_server_conf *conf = ap_get_module_config(s->module_config, &proxy_module);
         proxy_balancer *b = (proxy_balancer *)conf->balancers->elts;
@@ -254,17 +246,18 @@ int balancer_clusters_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_
                 clusters_add(&b[i], s, s == main_server, pconf);
             }
             else if (cluster && !*cluster->server && !balancer_clusters_is_ours(&b[i])) {
-                clusters_mend_copy(&b[i]);
+                clusters_mend_copy(&b[i], cluster);
             }
         }
+    }
+    if (balancer_core) {
+        balancer_clusters_each(clusters_name);
+        balancer_lists_post_config();
     }
     return OK;
 }
 
 void balancer_clusters_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    /* Not below pchild, which other threads use at the same time, and which goes
-     * while requests of a child that ends at once still read their members. */
-    apr_pool_create_unmanaged_ex(&members_pool, NULL, NULL);
-    apr_thread_mutex_create(&members_mutex, APR_THREAD_MUTEX_DEFAULT, members_pool);
+    balancer_lists_child_init();
 }

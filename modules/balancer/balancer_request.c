@@ -17,14 +17,48 @@ int balancer_request_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t
 {
     request_serves = APR_RETRIEVE_OPTIONAL_FN(usher_backend_serves);
     request_is_canonical = APR_RETRIEVE_OPTIONAL_FN(usher_backend_is_canonical);
+    balancer_sticky_filter_post_config();
+    balancer_queue_post_config();
     has_stock = ap_find_linked_module(BALANCER_STOCK) != NULL;
     return OK;
 }
 
+static apr_status_t request_end(void *data)
+{
+    balancer_lists_drop(((balancer_request_t *)data)->members);
+    return APR_SUCCESS;
+}
+
+/* Read what the request says of its session. */
+static balancer_request_t *request_begin(balancer_cluster_t *cluster, proxy_balancer *b,
+                                         request_rec *r, const char *url)
+{
+    balancer_request_t *request = apr_pcalloc(r->pool, sizeof(*request));
+
+    request->cluster = cluster;
+    request->seat.member = -1;
+    request->balancer = b;
+    request->path = ap_strchr_c(url + sizeof(BALANCER_PREFIX) - 1, '/');
+    request->members = balancer_lists_hold(cluster, b, r->server, 0);
+    apr_pool_cleanup_register(r->pool, request, request_end, apr_pool_cleanup_null);
+    if (cluster->sticky) {
+        balancer_sticky_read(request, r);
+    }
+    ap_set_module_config(r->request_config, &usher_balancer_module, request);
+    return request;
+}
+
 /* For the stock modules. Where there are none mod_proxy would answer 500. */
-static int request_leave(const balancer_cluster_t *cluster, request_rec *r)
+static int request_leave(balancer_cluster_t *cluster, proxy_balancer *b, request_rec *r,
+                         const char *url)
 {
     if (has_stock) {
+        if (cluster->sticky) {
+            balancer_sticky_watch(request_begin(cluster, b, r, url), r);
+        }
+        else if (cluster->conf->sticky.follow.cookie) {
+            request_begin(cluster, b, r, url);
+        }
         return DECLINED;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(3013)
@@ -71,17 +105,12 @@ int balancer_request_pre_request(proxy_worker **worker, proxy_balancer **balance
         return DECLINED;
     }
     if (!cluster->standin || (request_serves && !request_serves(r))) {
-        return request_leave(cluster, r);
+        return request_leave(cluster, b, r, *url);
     }
-    request = apr_pcalloc(r->pool, sizeof(*request));
-    request->cluster = cluster;
-    request->balancer = b;
-    request->path = ap_strchr_c(*url + sizeof(BALANCER_PREFIX) - 1, '/');
-    request->members = balancer_clusters_members(cluster, b, r, 0);
+    request = request_begin(cluster, b, r, *url);
     request->tried = apr_pcalloc(r->pool, (apr_size_t)request->members->count + 1);
     balancer_session_read(&request->session, b, r, *url);
     balancer_picker_init(request);
-    ap_set_module_config(r->request_config, &usher_balancer_module, request);
     *worker = cluster->standin;
     return OK;
 }
@@ -147,10 +176,10 @@ int balancer_request_canon(request_rec *r, char *url)
 }
 
 /* Most URLs are canonical once the query is there. Others are left as they are. */
-static int request_make_plain(request_rec *r)
+static int request_make_plain(request_rec *r, const balancer_member_t *member)
 {
     if (!ap_proxy_canon_url || !request_is_canonical
-        || !request_is_canonical(r, r->filename + strlen("proxy:"))
+        || !request_is_canonical(r, r->filename + strlen("proxy:"), member->server_len)
         || (r->args && *ap_scan_vchar_obstext(r->args))) {
         return 0;
     }
@@ -161,13 +190,13 @@ static int request_make_plain(request_rec *r)
 }
 
 int balancer_request_url(const balancer_request_t *request, request_rec *r,
-                         const proxy_worker *worker, const char **url)
+                         const balancer_member_t *member, const char **url)
 {
     int rc;
 
-    r->filename = apr_pstrcat(r->pool, "proxy:", worker->s->name_ex,
+    r->filename = apr_pstrcat(r->pool, "proxy:", member->worker->s->name_ex,
                               request->path ? request->path : "/", NULL);
-    if (request_make_plain(r)) {
+    if (request_make_plain(r, member)) {
         *url = r->filename + strlen("proxy:");
         return OK;
     }
@@ -177,7 +206,7 @@ int balancer_request_url(const balancer_request_t *request, request_rec *r,
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, USHERLOGNO(3011)
                       "%s: no module knows how a URL of %s has to look; the request is "
                       "refused. Please report this with the list of loaded modules",
-                      request->cluster->name, worker->s->name_ex);
+                      request->cluster->name, member->worker->s->name_ex);
         rc = HTTP_SERVICE_UNAVAILABLE;
     }
     *url = r->filename + strlen("proxy:");

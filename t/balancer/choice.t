@@ -13,7 +13,7 @@ my ($A, $B, $C) = map { $_->url } $a, $b, $c;
 
 # A cluster of these members under /
 sub cluster {
-    return "<Proxy balancer://app>\nProxySet lbmethod=usher\n" . join('', map { "BalancerMember $_\n" } @_)
+    return "<Proxy balancer://app>\nProxySet lbmethod=usher-requests\n" . join('', map { "BalancerMember $_\n" } @_)
         . "</Proxy>\nProxyPass /t !\nProxyPass / balancer://app/\n";
 }
 

@@ -16,7 +16,7 @@ my ($A, $B, $C) = map { $_->url } $a, $b, $c;
 my $standin = grep { $_ eq 'standin' } modes();
 
 sub cluster {
-    return "<Proxy balancer://app>\nProxySet lbmethod=usher\n" . join('', map { "BalancerMember $_\n" } @_)
+    return "<Proxy balancer://app>\nProxySet lbmethod=usher-requests\n" . join('', map { "BalancerMember $_\n" } @_)
         . "</Proxy>\nProxyPass / balancer://app/\n";
 }
 
@@ -25,20 +25,44 @@ my @cases = (
     ['no core', 'stock', cluster($A), qr/USHER1002: mod_usher_balancer needs mod_usher: add "LoadModule usher_module/, usher => ['usher_balancer']],
     ['nobody carries its requests', 'stock', cluster($A), qr/USHER3001: balancer:\/\/app cannot be a cluster .* no module carries its requests: load mod_usher_backend, or mod_proxy_balancer and mod_proxy_http/, modules => [qw(proxy proxy_http headers)]],
     ['an fcgi member', 'stock', cluster($A, 'fcgi://127.0.0.1:9000'),
-        qr/USHER3001: balancer:\/\/app cannot be a cluster \(lbmethod=usher\): its member fcgi:\/\/127.0.0.1:9000 is no http, https, ws, wss or ajp server: give this balancer another lbmethod/],
+        qr/USHER3001: balancer:\/\/app cannot be a cluster \(lbmethod=usher-requests\): its member fcgi:\/\/127.0.0.1:9000 is no http, https, ws, wss or ajp server: give this balancer another lbmethod/],
     ['an https member, with the stock handlers', 'stock', cluster('https://127.0.0.1:8443'), undef],
     ['an ajp member, with the stock handlers', 'stock', cluster('ajp://127.0.0.1:8009'), undef],
     ['an https and an ajp member', 'standin', cluster($A, 'https://127.0.0.1:8443', 'ajp://127.0.0.1:8009'), undef],
     ['a ws member', 'standin', cluster($A, 'ws://127.0.0.1:8443'), undef],
-    ['no member', 'standin', "<Proxy balancer://app>\nProxySet lbmethod=usher\n</Proxy>\nProxyPass / balancer://app/\n", undef],
+    ['no member', 'standin', "<Proxy balancer://app>\nProxySet lbmethod=usher-requests\n</Proxy>\nProxyPass / balancer://app/\n", undef],
     ['ProxyRemote for all', 'standin', cluster($A) . "ProxyRemote * http://127.0.0.1:3128\n",
         qr/USHER3001: .* "ProxyRemote \*" holds for it too, .* such as "ProxyRemote http"/],
     ['ProxyRemote by its name', 'standin', cluster($A) . "ProxyRemote balancer://app http://127.0.0.1:3128\n", qr/USHER3001: .* "ProxyRemote balancer:\/\/app" holds for it too/],
     ['ProxyRemoteMatch', 'standin', cluster($A) . "ProxyRemoteMatch app http://127.0.0.1:3128\n", qr/USHER3001: .* "ProxyRemote app" holds for it too/],
     ['ProxyRemote for others', 'standin', cluster($A) . "ProxyRemote http http://127.0.0.1:3128\nProxyRemote balancer://other http://127.0.0.1:3128\n", undef],
     ['in a virtual host', 'stock', "<VirtualHost *:\@PORT@>\n" . cluster('fcgi://127.0.0.1:9000') . "</VirtualHost>\n", qr/USHER3001: balancer:\/\/app cannot be a cluster/],
-    ['lbmethod in ProxyPass', 'stock', "<Proxy balancer://app>\nBalancerMember $A\n</Proxy>\nProxyPass / balancer://app/ lbmethod=usher\n", undef],
+    ['a directive of ours, lbmethod in ProxyPass of a virtual host', 'stock',
+        "<Proxy balancer://app>\nBalancerMember $A\nUsherCheck tcp\n</Proxy>\n<VirtualHost *:\@PORT@>\nProxyPass / balancer://app/ lbmethod=usher-requests\n</VirtualHost>\n", undef],
+    ['two mistakes in one section', 'standin', "<Proxy balancer://app>\nProxySet lbmethod=usher\nBalancerMember $A\nUsherMemberMax 5 nobody\nUsherCheck cping\n</Proxy>\n",
+        qr/USHER3023: .*UsherMemberMax.*USHER3023: .*UsherCheck cping/s],
+    ['lbmethod in ProxyPass', 'stock', "<Proxy balancer://app>\nBalancerMember $A\n</Proxy>\nProxyPass / balancer://app/ lbmethod=usher-requests\n", undef],
 );
+
+# Going back to the stock balancer is one word, so this is said and not refused.
+for my $set ('', 'ProxySet lbmethod=byrequests') {
+    for my $where (['main server', '', ''], ['virtual host', "<VirtualHost *:\@PORT@>\n", "</VirtualHost>\n"]) {
+        my $httpd = balancer_httpd('stock', "$where->[1]<Proxy balancer://app>\nBalancerMember $A\n$set\nUsherCheck tcp\n</Proxy>\nProxyPass / balancer://app/\n$where->[2]",
+            modules => [qw(proxy proxy_http proxy_balancer lbmethod_byrequests slotmem_shm headers)]);
+        my ($code, $out) = $httpd->configtest;
+        is $code, 0, "a directive of ours without a cluster ($where->[0], '$set'): no error";
+        is scalar(() = $out =~ /USHER3056: <Proxy balancer:\/\/app>: its Usher directives mean nothing, .* add "ProxySet lbmethod=usher"/g), 1, 'but said, once';
+    }
+}
+
+# What does nothing is said, too.
+{
+    my $httpd = balancer_httpd('stock', cluster($A) =~ s{</Proxy>}{UsherHashKey "%{HTTP_HOST}"\nUsherStick cookie:S\n</Proxy>}r);
+    my ($code, $out) = $httpd->configtest;
+    is $code, 0, 'directives that do nothing: no error';
+    like $out, qr/USHER3057: <Proxy balancer:\/\/app>: UsherHashKey means nothing with lbmethod=usher-requests: write "ProxySet lbmethod=usher-hash"/, 'but said: UsherHashKey';
+    like $out, qr/USHER3058: <Proxy balancer:\/\/app>: UsherStick means nothing without mod_usher_backend/, 'and UsherStick';
+}
 
 for my $case (@cases) {
     my ($name, $mode, $conf, $says, %opt) = @$case;
@@ -110,7 +134,7 @@ Listen 127.0.0.1:$second
     ServerName own
     <Proxy balancer://own>
         BalancerMember $C
-        ProxySet lbmethod=usher
+        ProxySet lbmethod=usher-requests
     </Proxy>
     ProxyPass /v balancer://own
 </VirtualHost>
@@ -120,7 +144,7 @@ Listen 127.0.0.1:$third
     <Proxy balancer://twin>
         BalancerMember $A
         BalancerMember $B
-        ProxySet lbmethod=usher
+        ProxySet lbmethod=usher-requests
     </Proxy>
     ProxyPass /v balancer://twin
 </VirtualHost>
@@ -129,7 +153,7 @@ Listen 127.0.0.1:$third
     <Proxy balancer://twin>
         BalancerMember $A
         BalancerMember $C
-        ProxySet lbmethod=usher
+        ProxySet lbmethod=usher-requests
     </Proxy>
     ProxyPass /v balancer://twin
 </VirtualHost>
@@ -137,7 +161,7 @@ Listen 127.0.0.1:$third
     ServerName other
     <Proxy balancer://own>
         BalancerMember $A
-        ProxySet lbmethod=usher
+        ProxySet lbmethod=usher-requests
     </Proxy>
     ProxyPass /v balancer://own
 </VirtualHost>
@@ -177,7 +201,7 @@ sub uri_at_backend {
 my @uris = ('/', '/x?', '/a%20b/c%2Bd', '/x?y=%20z&u=1', '/%e2%82%ac', '/a;b=c,d', '/x%3Fy', '/a%0d%0aX:%20y', '/x?y=%0d%0a', '/%7e/~', '/a%25b', '/x/../y', '/a//b');
 
 subtest 'URLs as the backend gets them' => sub {
-    my $stock = balancer_httpd('stock', cluster($A) =~ s/usher/byrequests/r, usher => [], modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)]);
+    my $stock = balancer_httpd('stock', cluster($A) =~ s/usher-requests/byrequests/r, usher => [], modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)]);
     ok $stock->start, 'starts' or diag $stock->console;
     my %stock = map { $_ => uri_at_backend($stock, $_) } @uris;
     $stock->log->tolerate(qr/proxy/);
@@ -226,7 +250,8 @@ EOT
         my $text = readline $fh;
         ($text =~ tr/\n//) == 8 && $text;
     };
-    is $states, "/on --\n/off -\n" x 4, 'each served as it is told';
+    # Two children may write in any order.
+    is join('', sort split /^/m, $states), "/off -\n" x 4 . "/on --\n" x 4, 'each served as it is told';
     $httpd->finish('nothing in the log');
 };
 

@@ -38,7 +38,7 @@ for my $mode (modes()) {
 <Proxy balancer://app>
     BalancerMember $A
     BalancerMember $B
-    ProxySet lbmethod=usher growth=3 nonce=n0nce
+    ProxySet lbmethod=usher-requests growth=3 nonce=n0nce
 </Proxy>
 <Location /manager>
     SetHandler balancer-manager
@@ -56,14 +56,14 @@ EOT
     is change($httpd, w => $A, w_status_D => 1), 200, "$mode: disabled";
     is row($httpd, 12), 'b' x 12, "$mode: for the next request of all children";
     change($httpd, w => $A, w_status_D => 0);
-    like row($httpd, 12), qr/^(?:ab|ba)+$/, "$mode: enabled";
+    ok((wait_until { row($httpd, 12) =~ /^(?:ab|ba)+$/ }), "$mode: enabled, soon for all");
     change($httpd, w => $A, w_lf => 3);
-    like counts($httpd, 16), qr/^a:12 b:4$/, "$mode: another load factor";
+    ok((wait_until { counts($httpd, 16) eq 'a:12 b:4' }), "$mode: another load factor");
 
     is change($httpd, b_wyes => 1, b_nwrkr => $C), 200, "$mode: a member more";
     change($httpd, w => $C, w_status_D => 0);
     ok((wait_until { my %who = map { $_ => 1 } split //, row($httpd, 12); $who{c} }), "$mode: it serves");
-    like counts($httpd, 20), qr/^a:12 b:4 c:4$/, "$mode: with its share, from all children";
+    ok((wait_until { counts($httpd, 20) eq 'a:12 b:4 c:4' }), "$mode: with its share, from all children");
 
     if ($mode eq 'standin') {
         $httpd->log->expect(qr/USHER3012: balancer:\/\/app: its new member fcgi:\/\/127.0.0.1:9 gets no requests/);

@@ -104,7 +104,7 @@ for my $mode (modes()) {
 for my $mode (modes()) {
     subtest "$mode: requests of sessions are turns" => sub {
         my $httpd = balancer_httpd($mode, "<Proxy balancer://app>\nBalancerMember $A route=r1\nBalancerMember $B route=r2\nBalancerMember $C route=r3 status=+N\n"
-            . "ProxySet lbmethod=usher stickysession=SID\n</Proxy>\nProxyPass / balancer://app/\n");
+            . "ProxySet lbmethod=usher-requests stickysession=SID\n</Proxy>\nProxyPass / balancer://app/\n");
         ok $httpd->start, 'starts' or diag $httpd->console;
         my $session = sub { row($httpd, $_[1], '/', [Cookie => "SID=x.$_[0]"]) };
         like row($httpd, 4), qr/^(?:ab)+$/, 'by turns';
@@ -113,7 +113,7 @@ for my $mode (modes()) {
         is $session->('r2', 2), 'bb', 'two of b';
         like row($httpd, 4), qr/^aa(?:ab|ba)$/, 'the next two go to a';
         $session->('r1', 40);
-        like row($httpd, 24), qr/^b{6,9}(?:ab|ba)+b?$/, 'a busy session does not leave a without others for ever';
+        like row($httpd, 24), qr/^b{4,5}(?:ab|ba)+b?$/, 'a busy session does not leave a without others for ever';
         $session->('r3', 20);
         like row($httpd, 4), qr/^(?:ab|ba)+$/, 'a member that drains has no turns';
         $httpd->finish('log');
@@ -123,12 +123,12 @@ for my $mode (modes()) {
 subtest 'many members whose redirects are a ring' => sub {
     my $members = join '', map { my ($i, $from, $to) = ($_, $_ % 2 ? qw(x y) : qw(y x));
         "BalancerMember http://127.0.0.$i:9 route=$from redirect=$to status=+D\n" } 1 .. 16;
-    my $httpd = balancer_httpd((modes())[-1], "<Proxy balancer://app>\n${members}BalancerMember $A route=r1\nProxySet lbmethod=usher stickysession=SID\n</Proxy>\n"
+    my $httpd = balancer_httpd((modes())[-1], "<Proxy balancer://app>\n${members}BalancerMember $A route=r1\nProxySet lbmethod=usher-requests stickysession=SID\n</Proxy>\n"
         . "ProxyPass / balancer://app/\n");
     ok $httpd->start, 'starts' or diag $httpd->console;
     my $start = time;
     is who($httpd, '/', [Cookie => 'SID=s.x']), 'a', 'another member serves';
-    cmp_ok(time - $start, '<', 5, 'soon');
+    soon($start, 5, 'soon');
     $httpd->finish('log');
 };
 
