@@ -100,7 +100,7 @@ static const char *answer_value(backend_exchange_t *x, const char *name, const c
     case ANSWER_DATE:
         return answer_date(r->pool, value);
     case ANSWER_URL:
-        return ap_proxy_location_reverse_map(r, x->dconf, value);
+        return backend_location(x, value);
     case ANSWER_COOKIE:
         return ap_proxy_cookie_reverse_map(r, x->dconf, value);
     default:

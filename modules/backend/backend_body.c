@@ -184,13 +184,24 @@ static apr_status_t body_fetch(backend_exchange_t *x, apr_size_t max, int limite
     return rv;
 }
 
+/* Who ends a request whose body cannot be read. httpd refuses what is no HTTP, or too much; the
+ * filter that did may have sent its answer already. */
+static char body_who_failed(apr_status_t rv)
+{
+    if (APR_STATUS_IS_TIMEUP(rv)) {
+        return 'c';
+    }
+    return rv == AP_FILTER_ERROR || rv == APR_ENOSPC || rv == APR_EINVAL || rv == APR_ENOTIMPL
+        ? 'P' : 'C';
+}
+
 static int body_failed(backend_exchange_t *x, apr_status_t rv)
 {
     int status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
 
     x->why = APR_STATUS_IS_TIMEUP(rv) ? "the client was too slow with the request's body"
                                       : "the client's body ended too soon or was refused";
-    x->state.who = APR_STATUS_IS_TIMEUP(rv) ? 'c' : 'C';
+    x->state.who = body_who_failed(rv);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, x->r, USHERLOGNO(2006)
                   "%s, after %" APR_OFF_T_FMT " bytes", x->why, x->body.read);
     return status;

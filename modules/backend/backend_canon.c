@@ -45,15 +45,15 @@ static int canon_is_dotted(const char *host)
     return dots == 3 && digits && *host != '-';
 }
 
-/* Whether the URL is its own canonical form, as nearly all are. */
-static int canon_is_plain(const backend_scheme_t *scheme, const char *url)
+apr_size_t backend_canon_server(const char *url)
 {
-    apr_size_t len = scheme->name_len, digits;
+    const backend_scheme_t *scheme = backend_scheme_of(url);
+    apr_size_t len = scheme ? scheme->name_len : 0, digits;
     const char *host = url + len + 3, *at = host;
     apr_uint64_t port;
     int is_name = 0;
 
-    if (strncmp(url, scheme->name, len) || strncmp(url + len, "://", 3)) {
+    if (!scheme || strncmp(url, scheme->name, len) || strncmp(url + len, "://", 3)) {
         return 0;
     }
     while (canon_is_host_char(*at)) {
@@ -68,13 +68,8 @@ static int canon_is_plain(const backend_scheme_t *scheme, const char *url)
         at += 1 + digits;
     }
     /* Numbers must be addresses: mod_proxy looks. */
-    if (at == host || *at != '/' || (!is_name && !canon_is_dotted(host))) {
-        return 0;
-    }
-    while (path_chars[(unsigned char)*at]) {
-        ++at;
-    }
-    return !*at;
+    return at > host && (*at == '/' || !*at) && (is_name || canon_is_dotted(host))
+               ? (apr_size_t)(at - url) : 0;
 }
 
 /* The path as it goes on, NULL: it cannot. *query is what follows it. */
@@ -102,12 +97,17 @@ static const char *canon_path(request_rec *r, char *path, const char **query)
 #endif
 }
 
-int backend_canon_is_done(request_rec *r, const char *url)
+int backend_canon_is_done(request_rec *r, const char *url, apr_size_t server_len)
 {
-    const backend_scheme_t *scheme = backend_scheme_of(url);
+    const char *at = url + server_len;
 
-    return scheme && r->proxyreq == PROXYREQ_REVERSE && canon_is_plain(scheme, url)
-           && !apr_table_get(r->notes, "proxy-nocanon");
+    if (!server_len || *at != '/' || r->proxyreq != PROXYREQ_REVERSE) {
+        return 0;
+    }
+    while (path_chars[(unsigned char)*at]) {
+        ++at;
+    }
+    return !*at && !apr_table_get(r->notes, "proxy-nocanon");
 }
 
 static int canon_refuse(request_rec *r)
@@ -160,7 +160,7 @@ int backend_canon(request_rec *r, char *url)
     if (!scheme || !backend_conf_is_on(r)) {
         return DECLINED;
     }
-    if (!backend_canon_is_done(r, url)) {
+    if (!backend_canon_is_done(r, url, backend_canon_server(url))) {
         return canon_make(r, scheme, url);
     }
     if (r->args && *ap_scan_vchar_obstext(r->args)) {

@@ -134,6 +134,18 @@ int backend_client_check(backend_exchange_t *x, short revents)
     return x->client_gone;
 }
 
+int backend_client_is_gone(backend_exchange_t *x)
+{
+    conn_rec *c = x->r->connection;
+    struct pollfd fd = { .fd = x->client_fd, .events = POLLRDHUP };
+
+    if (!c->aborted && !c->master && x->client_fd >= 0 && poll(&fd, 1, 0) > 0) {
+        return (fd.revents & (POLLERR | POLLHUP | POLLNVAL)) || client_is_tls(x)
+               || client_fin_means_gone(x);
+    }
+    return c->aborted != 0;
+}
+
 int backend_client_wait(backend_exchange_t *x, apr_time_t until)
 {
     struct pollfd fd = { .fd = x->client_fd, .events = POLLIN };

@@ -1,9 +1,7 @@
 /* The module's directives. All are settings of a place (server, vhost,
  * Location, Proxy section), so that one application at a time can differ. */
 #include "backend_private.h"
-#include "usher_duration.h"
-#include "usher_number.h"
-#include "usher_size.h"
+#include "usher_options.h"
 
 APLOG_USE_MODULE(usher_backend);
 
@@ -98,129 +96,48 @@ void backend_conf_picker(const backend_conf_t *conf, usher_picker_t *picker)
 
 /* Directives that take key=value */
 
-typedef enum { KEY_DURATION, KEY_SIZE, KEY_NUMBER } conf_kind_e;
-
-typedef struct {
-    const char *name;
-    conf_kind_e kind;
-    int may_be_off;       /* "off" means 0 */
-    apr_int64_t min, max; /* microseconds, bytes or a number */
-    const char *allowed;  /* for the message */
-    apr_size_t field;     /* of backend_conf_t; all these are apr_int64_t */
-} conf_key_t;
-_Static_assert(sizeof(apr_interval_time_t) == sizeof(apr_int64_t), "a field is written as either");
-
 #define FIELD(f) APR_OFFSETOF(backend_conf_t, f)
 
-static const conf_key_t timeout_keys[] = {
-    { "connect", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(connect_max) },
-    { "send", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(send_max) },
-    { "first", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(first_max) },
-    { "between", KEY_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(between_max) },
-    { "total", KEY_DURATION, 1, MS, DAY, "1ms to 1d, or off", FIELD(total_max) },
+static const usher_option_t timeout_keys[] = {
+    { "connect", USHER_OPTION_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(connect_max) },
+    { "send", USHER_OPTION_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(send_max) },
+    { "first", USHER_OPTION_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(first_max) },
+    { "between", USHER_OPTION_DURATION, 0, MS, DAY, "1ms to 1d", FIELD(between_max) },
+    { "total", USHER_OPTION_DURATION, 1, MS, DAY, "1ms to 1d, or off", FIELD(total_max) },
     { NULL }
 };
-static const conf_key_t answer_keys[] = {
-    { "head", KEY_SIZE, 0, K, 16 * K * K, "1K to 16M", FIELD(head_max) },
-    { "fields", KEY_NUMBER, 0, 1, 10000, "1 to 10000", FIELD(fields_max) },
+static const usher_option_t answer_keys[] = {
+    { "head", USHER_OPTION_SIZE, 0, K, 16 * K * K, "1K to 16M", FIELD(head_max) },
+    { "fields", USHER_OPTION_NUMBER, 0, 1, 10000, "1 to 10000", FIELD(fields_max) },
     { NULL }
 };
-static const conf_key_t buffer_keys[] = {
-    { "memory", KEY_SIZE, 0, 0, 64 * K * K, "0 to 64M", FIELD(hold_memory) },
-    { "file", KEY_SIZE, 0, 0, K * K * K * K, "0 to 1T", FIELD(hold_file) },
+static const usher_option_t buffer_keys[] = {
+    { "memory", USHER_OPTION_SIZE, 0, 0, 64 * K * K, "0 to 64M", FIELD(hold_memory) },
+    { "file", USHER_OPTION_SIZE, 0, 0, K * K * K * K, "0 to 1T", FIELD(hold_file) },
     { NULL }
 };
-static const conf_key_t budget_keys[] = {
-    { "percent", KEY_NUMBER, 0, 0, 100, "0 to 100", FIELD(budget_percent) },
-    { "within", KEY_DURATION, 0, SECOND, 60 * SECOND, "1s to 60s", FIELD(budget_within) },
-    { "least", KEY_NUMBER, 0, 0, 1000, "0 to 1000", FIELD(budget_least) },
+static const usher_option_t budget_keys[] = {
+    { "percent", USHER_OPTION_NUMBER, 0, 0, 100, "0 to 100", FIELD(budget_percent) },
+    { "within", USHER_OPTION_DURATION, 0, SECOND, 60 * SECOND, "1s to 60s", FIELD(budget_within) },
+    { "least", USHER_OPTION_NUMBER, 0, 0, 1000, "0 to 1000", FIELD(budget_least) },
     { NULL }
 };
-static const conf_key_t rest_keys[] = {
-    { "failures", KEY_NUMBER, 0, 1, 1000, "1 to 1000", FIELD(rest_failures) },
-    { "within", KEY_DURATION, 0, SECOND, HOUR, "1s to 1h", FIELD(rest_within) },
-    { "rest", KEY_DURATION, 0, 100 * MS, HOUR, "100ms to 1h", FIELD(rest_time) },
-    { "slowstart", KEY_DURATION, 0, 0, HOUR, "0 to 1h", FIELD(rest_slowstart) },
-    { "share", KEY_NUMBER, 0, 1, 100, "1 to 100", FIELD(rest_share) },
+static const usher_option_t rest_keys[] = {
+    { "failures", USHER_OPTION_NUMBER, 0, 1, 1000, "1 to 1000", FIELD(rest_failures) },
+    { "within", USHER_OPTION_DURATION, 0, SECOND, HOUR, "1s to 1h", FIELD(rest_within) },
+    { "rest", USHER_OPTION_DURATION, 0, 100 * MS, HOUR, "100ms to 1h", FIELD(rest_time) },
+    { "slowstart", USHER_OPTION_DURATION, 0, 0, HOUR, "0 to 1h", FIELD(rest_slowstart) },
+    { "share", USHER_OPTION_NUMBER, 0, 1, 100, "1 to 100", FIELD(rest_share) },
     { NULL }
 };
-
-static const char *conf_key_names(apr_pool_t *p, const conf_key_t *keys)
-{
-    const char *names = keys->name;
-
-    for (++keys; keys->name; ++keys) {
-        names = apr_pstrcat(p, names, keys[1].name ? ", " : " and ", keys->name, NULL);
-    }
-    return names;
-}
-
-/* Returns 1 when the value is of the key's kind and within its bounds. */
-static int conf_value(apr_int64_t *value, const conf_key_t *key, const char *text)
-{
-    apr_size_t len = strlen(text);
-    apr_interval_time_t duration;
-    apr_uint64_t number;
-
-    if (key->may_be_off && !ap_cstr_casecmp(text, "off")) {
-        *value = 0;
-        return 1;
-    }
-    if (key->kind == KEY_DURATION) {
-        if (usher_duration_parse(&duration, text, len) != APR_SUCCESS) {
-            return 0;
-        }
-        *value = duration;
-    }
-    else {
-        if (key->kind == KEY_SIZE ? usher_size_parse(&number, text, len) != APR_SUCCESS
-                                  : usher_number_parse(&number, APR_INT32_MAX, text, len) != len
-                                    || !len) {
-            return 0;
-        }
-        *value = (apr_int64_t)number;
-    }
-    return *value >= key->min && *value <= key->max;
-}
-
-/* One "key=value". Returns a reason, or NULL. */
-static const char *conf_key_set(apr_pool_t *p, backend_conf_t *conf,
-                                const conf_key_t *keys, const char *text)
-{
-    const char *equals = ap_strchr_c(text, '=');
-    const conf_key_t *key;
-    apr_int64_t value;
-
-    for (key = keys; equals && key->name; ++key) {
-        if (strlen(key->name) == (apr_size_t)(equals - text)
-            && !strncmp(text, key->name, equals - text)) {
-            if (!conf_value(&value, key, equals + 1)) {
-                return apr_psprintf(p, "\"%s\": %s takes %s", text, key->name, key->allowed);
-            }
-            *(apr_int64_t *)((char *)conf + key->field) = value;
-            return NULL;
-        }
-    }
-    return apr_psprintf(p, "\"%s\": takes key=value with the keys %s", text,
-                        conf_key_names(p, keys));
-}
 
 /* All of a line or nothing of it. cmd->info is the directive's keys. */
 static const char *conf_set_keys(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
-    backend_conf_t *conf = dir, set = *conf;
-    const char *reason = argc ? NULL : apr_pstrcat(cmd->pool, "needs at least one of ",
-                                        conf_key_names(cmd->pool, cmd->info), NULL);
-    int i;
+    const char *reason = usher_options_set(cmd->pool, dir, sizeof(backend_conf_t), cmd->info, argc,
+                                           argv);
 
-    for (i = 0; i < argc && !reason; ++i) {
-        reason = conf_key_set(cmd->pool, &set, cmd->info, argv[i]);
-    }
-    if (reason) {
-        return usher_conf_refuse(cmd, reason);
-    }
-    *conf = set;
-    return NULL;
+    return reason ? usher_conf_refuse(cmd, reason) : NULL;
 }
 
 static const char *conf_set_rest(cmd_parms *cmd, void *dir, int argc, char *const argv[])

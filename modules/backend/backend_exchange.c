@@ -145,12 +145,25 @@ static int exchange_is_repeatable(const backend_exchange_t *x, unsigned int deli
            && backend_body_is_whole(x);
 }
 
+/* When all members fail this would be said for each request. Of this child's requests. */
+static int exchange_may_tell_budget(void)
+{
+    static _Atomic apr_int64_t told_at; /* s */
+    apr_int64_t now = apr_time_sec(backend_now()) + 1;
+
+    return atomic_exchange(&told_at, now) != now;
+}
+
 static int exchange_take_replay(backend_exchange_t *x)
 {
     if (!x->picker->may_replay(x->picker, x->r)) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, USHERLOGNO(2011)
-                      "not sent again: too many requests were within a short time "
-                      "(UsherReplayBudget)");
+        if (exchange_may_tell_budget()) {
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, USHERLOGNO(2011)
+                          "%s: not sent again, as too many requests were within a short time "
+                          "(UsherReplayBudget): the client gets the failure of the first attempt. "
+                          "Look at the log of that server. This line comes once a second at most",
+                          x->member.worker->s->name_ex);
+        }
         return 0;
     }
     x->replays++;
@@ -286,6 +299,10 @@ static int exchange_client_ended(backend_exchange_t *x)
             backend_relay_break(x);
             return DONE;
         }
+        if (x->status == AP_FILTER_ERROR) {
+            backend_exchange_drop_body(x); /* its answer has a status, which is logged */
+            return x->status;
+        }
         exchange_forget_answer(x);
         return x->status ? x->status : HTTP_BAD_REQUEST;
     }
@@ -313,6 +330,25 @@ static int exchange_failed(backend_exchange_t *x, backend_end_e end)
     exchange_forget_answer(x);
     return end == BACKEND_END_TIMEOUT || x->state.who == 's' ? HTTP_GATEWAY_TIME_OUT
            : x->deliveries ? HTTP_BAD_GATEWAY : HTTP_SERVICE_UNAVAILABLE;
+}
+
+/* No member is there, the client has not waited for one, or the request is refused. */
+static int exchange_no_member(backend_exchange_t *x, int rc, backend_end_e end)
+{
+    if (rc == HTTP_SERVICE_UNAVAILABLE) {
+        x->state.who = 'S';
+        x->state.phase = 'C';
+        return exchange_failed(x, end);
+    }
+    if (rc == DONE) {
+        x->state.who = 'C';
+        x->state.phase = 'Q';
+        x->client_gone = 1;
+        return exchange_client_ended(x);
+    }
+    x->state.who = 'P';
+    x->state.phase = 'R';
+    return rc;
 }
 
 static int exchange_status(backend_exchange_t *x, backend_end_e end)
@@ -431,10 +467,7 @@ static int exchange_loop(backend_exchange_t *x)
         if (next == NEXT_MEMBER) {
             rc = exchange_member_next(x);
             if (rc != OK) {
-                /* No member is there, or the request itself is refused. */
-                x->state.who = rc == HTTP_SERVICE_UNAVAILABLE ? 'S' : 'P';
-                x->state.phase = rc == HTTP_SERVICE_UNAVAILABLE ? 'C' : 'R';
-                return rc == HTTP_SERVICE_UNAVAILABLE ? exchange_failed(x, end) : rc;
+                return exchange_no_member(x, rc, end);
             }
             rc = exchange_prepare(x);
             if (rc != OK) {
@@ -475,7 +508,8 @@ int backend_exchange_run(backend_exchange_t *x)
     backend_gulp_end(x->r->connection);
     exchange_member_done(x, x->outcome == USHER_OUTCOME_OK ? x->answer.status : 0);
     if (x->has_next) {
-        x->picker->done(x->picker, x->r, &x->next_member, USHER_OUTCOME_CLIENT, 0);
+        /* It was not needed. */
+        x->picker->done(x->picker, x->r, &x->next_member, USHER_OUTCOME_LIMIT, 0);
     }
     return rc;
 }

@@ -46,6 +46,14 @@ const char *backend_handler_mapped(request_rec *r)
     return handler_record(r)->mapped;
 }
 
+backend_exchange_t *backend_handler_exchange(request_rec *r)
+{
+    const handler_record_t *record = ap_get_module_config(r->request_config,
+                                                          &usher_backend_module);
+
+    return record ? record->exchange : NULL;
+}
+
 /* Before the stock balancer replaces its URL by a member's: which one it is. */
 int backend_handler_pre_request(proxy_worker **worker, proxy_balancer **balancer,
                                 request_rec *r, proxy_server_conf *conf, char **url)

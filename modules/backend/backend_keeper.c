@@ -1,19 +1,20 @@
 /* The threads beside the requests: the keeper, one in each child, closes idle
- * links that are not good any more; names are looked up by short-lived threads,
- * a few at a time, so that a name server that does not answer holds up neither
- * requests nor the keeper, nor the look-up of another name.
+ * links that are not good any more and frees targets whose member is gone; names
+ * are looked up by short-lived threads, a few at a time, so that a name server
+ * that does not answer holds up neither requests nor the keeper, nor the look-up
+ * of another name.
  *
  * All of them end before the child does. A lookup cannot be called off: when it
  * does not come back in time the child goes without it, and that thread, should
  * it come back, touches nothing any more. */
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 
 #include "backend_private.h"
+#include "usher_thread.h"
 
 APLOG_USE_MODULE(usher_backend);
 
@@ -37,20 +38,6 @@ static lookup_t lookups[LOOKUPS_MAX];
 static pthread_t keeper;
 static int keeping;                /* there is a keeper; not changed while it runs */
 static _Atomic int outlived;       /* the child did not wait for a lookup */
-
-/* Signals are for the child's own threads: what a handler does there must not
- * happen here. */
-static int keeper_thread(pthread_t *thread, void *(*function)(void *), void *data)
-{
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(thread, NULL, function, data);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
 
 static void *keeper_lookup(void *data)
 {
@@ -85,7 +72,7 @@ int backend_keeper_lookup(backend_target_t *target)
     if (lookup < end && !stopping) {
         keeper_join(lookup);
         lookup->target = target;
-        begun = keeper_thread(&lookup->thread, keeper_lookup, lookup) == 0;
+        begun = usher_thread_begin(&lookup->thread, keeper_lookup, lookup) == 0;
         lookup->state = begun ? LOOKUP_RUNS : LOOKUP_NONE;
     }
     apr_thread_mutex_unlock(mutex);
@@ -113,6 +100,7 @@ static void *keeper_main(void *data)
             backend_link_sweep(target);
             backend_target_lookup_if_due(target);
         }
+        backend_target_sweep();
         apr_thread_mutex_lock(mutex);
         if (!stopping) {
             apr_thread_cond_timedwait(wanted, mutex, KEEPER_INTERVAL);
@@ -179,7 +167,7 @@ void backend_keeper_child_init(apr_pool_t *pchild, server_rec *s)
     apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     apr_thread_cond_create(&wanted, pchild);
     apr_thread_cond_create(&ended, pchild);
-    error = keeper_thread(&keeper, keeper_main, NULL);
+    error = usher_thread_begin(&keeper, keeper_main, NULL);
     keeping = !error;
     if (error) {
         ap_log_error(APLOG_MARK, APLOG_ERR, error, s, USHERLOGNO(2004)

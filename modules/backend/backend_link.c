@@ -470,8 +470,8 @@ void backend_link_sweep(backend_target_t *target)
 
     apr_thread_mutex_lock(target->mutex);
     for (at = &target->idle; (link = *at) != NULL;) {
-        if (link_is_old(link, now, target->idle_len - 1) || link_is_due(link, now)
-            || !link_is_quiet(link)) {
+        if (atomic_load(&target->gone) || link_is_old(link, now, target->idle_len - 1)
+            || link_is_due(link, now) || !link_is_quiet(link)) {
             *at = link->next;
             target->idle_len--;
             link->next = bad;

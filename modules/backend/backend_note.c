@@ -1,7 +1,5 @@
 /* What the log, the environment and other modules are told of a request:
  * attempts, times, bytes, and who ended it when, with HAProxy's letters. */
-#include <mod_log_config.h>
-
 #include "backend_private.h"
 
 APLOG_USE_MODULE(usher_backend);
@@ -26,6 +24,9 @@ static const char *note_outcome(usher_outcome_e outcome)
 /* In which phase the attempt ended. */
 static char note_phase(const backend_exchange_t *x, backend_end_e end)
 {
+    if (end == BACKEND_END_CLIENT && x->state.who == 'P') {
+        return 'R'; /* the rest of the request */
+    }
     if (end == BACKEND_END_NO_LINK || x->connected_at == 0 || x->sending == BACKEND_SEND_HEAD) {
         return 'C';
     }
@@ -60,7 +61,7 @@ const char *backend_note_member(const backend_exchange_t *x)
 
 void backend_note_attempt(backend_exchange_t *x, backend_end_e end)
 {
-    backend_trace_t *trace;
+    usher_attempt_facts_t *trace;
     apr_time_t now = backend_now();
     int linked = end != BACKEND_END_NO_LINK;
 
@@ -112,7 +113,7 @@ static char *note_put_number(char *at, apr_int64_t number)
 
 #define TIMES_SIZE (4 * (NUMBER_SIZE + 1))
 
-static char *note_put_times(char *at, const backend_trace_t *trace)
+static char *note_put_times(char *at, const usher_attempt_facts_t *trace)
 {
     at = note_put_number(at, trace->connect);
     *at++ = '/';
@@ -148,13 +149,13 @@ static const char *note_attempts(apr_pool_t *p, const backend_exchange_t *x)
 }
 
 static const char *note_times(apr_pool_t *p, const backend_exchange_t *x,
-                              const backend_trace_t *trace)
+                              const usher_attempt_facts_t *trace)
 {
     char *times = apr_palloc(p, TIMES_SIZE + NUMBER_SIZE + 2);
     char *at = note_put_times(times, trace);
 
     *at++ = '/';
-    at = note_put_number(at, backend_now() - x->arrived_at);
+    at = note_put_number(at, x->ended_at - x->arrived_at);
     *at = '\0';
     return times;
 }
@@ -180,9 +181,10 @@ static void note_add(request_rec *r, const char *name, const char *value)
 void backend_note_finish(backend_exchange_t *x)
 {
     request_rec *r = x->r;
-    const backend_trace_t *last = x->traces_len ? &x->traces[x->traces_len - 1] : NULL;
+    const usher_attempt_facts_t *last = x->traces_len ? &x->traces[x->traces_len - 1] : NULL;
     char *state = apr_palloc(r->pool, 3);
 
+    x->ended_at = backend_now();
     state[0] = x->state.who;
     state[1] = x->state.phase;
     state[2] = '\0';
@@ -199,41 +201,24 @@ void backend_note_finish(backend_exchange_t *x)
     }
 }
 
-/* Log items: %{state}^US and the like. A request that was redirected within
- * httpd is logged with what its first part left that was sent to a backend: with
- * an ErrorDocument that is the one that failed. */
-
-static const char *note_log_item(request_rec *r, char *field)
+/* For the access log. */
+int usher_backend_facts(request_rec *r, usher_backend_facts_t *facts)
 {
-    static const struct {
-        const char *field, *note;
-    } items[] = {
-        { "state", "USHER_STATE" }, { "attempts", "USHER_ATTEMPTS" }, { "times", "USHER_TIMES" },
-        { "replays", "USHER_REPLAYS" }, { "bytes", "USHER_BYTES" }, { "member", "USHER_MEMBER" },
-        { NULL }
-    };
-    const request_rec *first = r, *at;
-    int i;
+    const backend_exchange_t *x = backend_handler_exchange(r);
 
-    for (at = r->prev; at; at = at->prev) {
-        if (apr_table_get(at->notes, "USHER_STATE")) {
-            first = at;
-        }
+    if (!x || !x->ended_at) {
+        return 0;
     }
-    for (i = 0; items[i].field; ++i) {
-        if (!ap_cstr_casecmp(field, items[i].field)) {
-            return apr_table_get(first->notes, items[i].note);
-        }
-    }
-    return NULL;
-}
-
-void backend_note_pre_config(apr_pool_t *pconf)
-{
-    APR_OPTIONAL_FN_TYPE(ap_register_log_handler) *add =
-        APR_RETRIEVE_OPTIONAL_FN(ap_register_log_handler);
-
-    if (add) {
-        add(pconf, apr_pstrdup(pconf, "^US"), note_log_item, 0);
-    }
+    facts->who = x->state.who;
+    facts->phase = x->state.phase;
+    facts->arrived_at = x->arrived_at;
+    facts->connected_at = x->connected_at;
+    facts->first_at = x->first_at;
+    facts->ended_at = x->ended_at;
+    facts->bytes_out = x->bytes_out;
+    facts->bytes_in = x->bytes_in;
+    facts->replays = (int)x->replays;
+    facts->attempts_len = x->traces_len;
+    facts->attempts = x->traces;
+    return 1;
 }

@@ -283,11 +283,14 @@ static void pick_unknown(const pick_t *pick, const pick_try_t *try)
     }
 }
 
-static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *try, int hard)
+static void pick_failed(const pick_t *pick, request_rec *r, const pick_try_t *try,
+                        usher_outcome_e outcome)
 {
+    int hard = outcome == USHER_OUTCOME_REFUSED || outcome == USHER_OUTCOME_UNREACHABLE;
     apr_int64_t now = pick_now();
 
     atomic_fetch_add_explicit(&try->record->failed, 1, memory_order_relaxed);
+    usher_blame_note(&try->record->blame, now, (unsigned int)outcome + 1);
     if (try->worker->s->status & PROXY_WORKER_IGNORE_ERRORS) {
         pick_unknown(pick, try);
     }
@@ -321,7 +324,7 @@ static int pick_is_judged(const pick_try_t *try)
 }
 
 static void pick_answered(usher_picker_t *picker, request_rec *r, const usher_member_t *member,
-                          int status)
+                          int status, apr_interval_time_t waited)
 {
     pick_try_t *try = member->data;
 
@@ -342,7 +345,7 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
     switch (outcome) {
     case USHER_OUTCOME_OK:
         if (pick_is_failure(picker, r, status)) {
-            pick_failed(pick, r, try, 0);
+            pick_failed(pick, r, try, outcome);
         }
         else {
             pick_good(pick, r, try);
@@ -350,12 +353,10 @@ static void pick_done(usher_picker_t *picker, request_rec *r, const usher_member
         break;
     case USHER_OUTCOME_REFUSED:
     case USHER_OUTCOME_UNREACHABLE:
-        pick_failed(pick, r, try, 1);
-        break;
     case USHER_OUTCOME_CUT:
     case USHER_OUTCOME_TIMEOUT:
     case USHER_OUTCOME_MALFORMED:
-        pick_failed(pick, r, try, 0);
+        pick_failed(pick, r, try, outcome);
         break;
     default:
         pick_unknown(pick, try);

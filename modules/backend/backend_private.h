@@ -26,6 +26,7 @@
  * backend_tunnel.c    after 101 Switching Protocols
  * backend_stop.c      the child shall end now
  * backend_link.c      a connection to a backend
+ * backend_location.c  URLs in an answer, as the client shall have them
  * backend_connect_proxy.c  through a proxy's CONNECT (ProxyRemote, TLS)
  * backend_tls.c       TLS on it, by mod_ssl
  * backend_tls_conf.c  whether mod_ssl is there where backends want TLS
@@ -57,6 +58,7 @@
 #include "usher_clock.h"
 #include "usher_conf.h"
 #include "usher_core.h"
+#include "usher_facts.h"
 #include "usher_http1.h"
 #include "usher_picker.h"
 
@@ -130,8 +132,12 @@ const backend_scheme_t *backend_scheme_named(const char *name, apr_size_t len);
 
 /* backend_canon.c */
 
-/** Whether a URL of a backend, without its query, needs no canon handler. */
-int backend_canon_is_done(request_rec *r, const char *url);
+/** The bytes of scheme, host and port of a URL; 0: they need the canon handler. */
+apr_size_t backend_canon_server(const char *url);
+
+/** Whether a URL of a backend, without its query, needs no canon handler.
+ * @param server_len  as backend_canon_server() says */
+int backend_canon_is_done(request_rec *r, const char *url, apr_size_t server_len);
 
 /** mod_proxy's canon_handler for the schemes that are served here. */
 int backend_canon(request_rec *r, char *url);
@@ -152,7 +158,8 @@ typedef struct backend_link_t backend_link_t;
 typedef struct backend_tls_t backend_tls_t;
 
 /**
- * Where a link goes. Lives as long as the child, but for a transient one.
+ * Where a link goes. Lives as long as the child, but for a transient one, and for that of a
+ * member that may go.
  */
 struct backend_target_t {
     /* What it was made of; does not change. */
@@ -184,9 +191,10 @@ struct backend_target_t {
     backend_link_t *idle;     /**< the last one used first */
     int idle_len;
     int links_len;            /**< idle and busy */
-    /* Lists that only grow, once it is in them. */
-    backend_target_t *next;   /**< of all targets */
-    backend_target_t *next_of_bucket;
+    backend_target_t *_Atomic next; /**< of all targets */
+    backend_target_t *next_of_key;  /**< of its bucket, or of its member; such lists only grow */
+    _Atomic int gone;         /**< its member is, and nobody asks for it any more */
+    apr_pool_t *pool;         /**< its own; NULL: it stays */
 };
 
 /** Per child: memory for targets, and the keeper. */
@@ -203,6 +211,13 @@ backend_target_t *backend_target_get(request_rec *r, const usher_member_t *membe
 
 /** All targets of this child, newest first: for the keeper. */
 backend_target_t *backend_target_all(void);
+
+/** A registered member is gone: its targets may go too. @param kept  of usher_member_t */
+void backend_target_forget(void *kept);
+
+/** Free the targets that are gone, once nobody has anything of theirs: the keeper's, between
+ * its walks over all of them. */
+void backend_target_sweep(void);
 
 /**
  * The addresses to connect to, best first. A name that was never looked up is
@@ -381,16 +396,6 @@ typedef struct backend_state_t {
 #define BACKEND_PIECES_MAX 16
 /** Variables of the environment that name a balancer's member. */
 #define BACKEND_ENV_LEN 3
-
-/** What is remembered of an attempt, for the log. Times in microseconds. */
-typedef struct backend_trace_t {
-    const char *member;
-    usher_outcome_e outcome;
-    apr_interval_time_t connect; /**< -1: did not come so far; so the others */
-    apr_interval_time_t send;
-    apr_interval_time_t first;
-    apr_interval_time_t body;
-} backend_trace_t;
 
 /** How the client's body is sent on. */
 typedef enum {
@@ -600,6 +605,7 @@ struct backend_exchange_t {
     apr_time_t progress_at;   /**< when bytes went last, in either direction */
     apr_time_t client_at;     /**< when the client's body is waited for; 0: it is not */
     apr_time_t total_deadline; /**< 0: none */
+    apr_time_t ended_at;      /**< the handler was done; 0: it is not */
 
     /* For the log */
     int traces_len;
@@ -612,7 +618,7 @@ struct backend_exchange_t {
     /* Not zeroed at the beginning: from out[] on. */
     struct iovec out[BACKEND_PIECES_MAX + 2]; /**< what is being sent */
     char frame[24];           /**< what frames the piece of body in out[] */
-    backend_trace_t traces[BACKEND_ATTEMPTS_MAX];
+    usher_attempt_facts_t traces[BACKEND_ATTEMPTS_MAX];
     backend_address_t addresses[BACKEND_ADDRESSES_MAX];
 };
 
@@ -964,6 +970,9 @@ backend_io_e backend_splice(backend_exchange_t *x, int *error, apr_status_t *rv)
 
 void backend_client_begin(backend_exchange_t *x);
 
+/** Whether the client has gone, before anything but the request's head is read. */
+int backend_client_is_gone(backend_exchange_t *x);
+
 /** What is read from the client goes into this one first; it is empty. */
 apr_bucket_brigade *backend_client_brigade(backend_exchange_t *x);
 
@@ -1035,8 +1044,8 @@ const char *backend_note_member(const backend_exchange_t *x);
 /** Leave notes and environment: at the end, once. */
 void backend_note_finish(backend_exchange_t *x);
 
-/** Log items: an optional function of mod_log_config. */
-void backend_note_pre_config(apr_pool_t *pconf);
+/** usher_facts.h */
+int usher_backend_facts(request_rec *r, usher_backend_facts_t *facts);
 
 /* backend_handler.c */
 
@@ -1050,11 +1059,19 @@ int backend_handler_fixups(request_rec *r);
 /** The URL that mod_proxy has looked for <Proxy> sections with; NULL: it has not. */
 const char *backend_handler_mapped(request_rec *r);
 
+/** The exchange of a request; NULL: none has begun. */
+backend_exchange_t *backend_handler_exchange(request_rec *r);
+
 /** mod_proxy's scheme_handler hook for our schemes, and clusters. */
 int backend_handler_scheme(request_rec *r, proxy_worker *worker, proxy_server_conf *conf,
                            char *url, const char *proxyhost, apr_port_t proxyport);
 
 /** The clusters' pickers; NULL: mod_usher_balancer is not loaded. */
 const usher_picker_provider_t *backend_handler_cluster(void);
+
+/* backend_location.c */
+
+/** A URL of an answer, as the client shall have it: ProxyPassReverse. */
+const char *backend_location(backend_exchange_t *x, const char *url);
 
 #endif /* BACKEND_PRIVATE_H */

@@ -33,6 +33,13 @@ void backend_receive_used(backend_exchange_t *x, apr_size_t len)
     x->in_len -= len;
 }
 
+static apr_interval_time_t receive_waited(const backend_exchange_t *x)
+{
+    apr_time_t from = x->sent_at ? x->sent_at : x->connected_at;
+
+    return x->first_at > from ? x->first_at - from : 0;
+}
+
 backend_end_e backend_receive_final(backend_exchange_t *x)
 {
     backend_end_e end;
@@ -46,7 +53,7 @@ backend_end_e backend_receive_final(backend_exchange_t *x)
         backend_exchange_drop_body(x);
     }
     if (x->picker->answered && end != BACKEND_END_MALFORMED) {
-        x->picker->answered(x->picker, x->r, &x->member, x->answer.status);
+        x->picker->answered(x->picker, x->r, &x->member, x->answer.status, receive_waited(x));
     }
     x->readable = 1; /* the body may be right behind: look before a wait */
     return end;

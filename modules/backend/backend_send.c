@@ -22,7 +22,7 @@ backend_body_e backend_send_body(backend_exchange_t *x, apr_size_t max, backend_
     x->client_at = 0;
     if (found == BACKEND_BODY_FAILED) {
         x->status = status;
-        if (x->state.who != 'c') {
+        if (x->state.who == '-') {
             x->state.who = 'C';
         }
         x->why = x->why ? x->why : "the client's body could not be read";

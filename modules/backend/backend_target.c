@@ -1,9 +1,11 @@
 /* Backend servers as this child knows them: who they are, their addresses, and
  * the list that idle links hang on.
  *
- * The list of targets only grows, and a target lives as long as its child, so
- * it may be walked without a lock; list_mutex is for adding. There are as many
- * as there are workers. What changes in a target is under its own mutex. */
+ * Those of workers stay as long as the child. Those of a registered member hang on it, so
+ * that a request which has the member finds them, and nobody else does: when the member is
+ * gone, they are, but for a look-up or a link that still ends. The keeper, which alone walks
+ * over all targets, is also the one to free them. So all lists are walked without a lock;
+ * list_mutex is for changing them. What changes in a target is under its own mutex. */
 #include <netdb.h>
 #include <string.h>
 
@@ -24,7 +26,7 @@ APLOG_USE_MODULE(usher_backend);
 #define BUCKETS 256
 
 static backend_target_t *_Atomic targets; /* newest first */
-static backend_target_t *_Atomic buckets[BUCKETS]; /* the same, by their key */
+static backend_target_t *_Atomic buckets[BUCKETS]; /* those of workers, by their key */
 static apr_thread_mutex_t *list_mutex;
 /* Of targets and their mutexes; used under list_mutex only. */
 static apr_pool_t *target_pool;
@@ -64,12 +66,17 @@ static unsigned int target_bucket(const usher_member_t *member)
     return (unsigned int)(((apr_uintptr_t)member->worker >> 6) + member->id[0]) % BUCKETS;
 }
 
+static backend_target_t *target_first(const usher_member_t *member)
+{
+    return member->kept ? atomic_load(member->kept) : buckets[target_bucket(member)];
+}
+
 static backend_target_t *target_find(const usher_member_t *member, int tls,
                                      const char *host, apr_port_t port, const char *uds_path)
 {
     backend_target_t *target;
 
-    for (target = buckets[target_bucket(member)]; target; target = target->next_of_bucket) {
+    for (target = target_first(member); target; target = target->next_of_key) {
         if (target_is(target, member, tls, host, port, uds_path)) {
             return target;
         }
@@ -107,14 +114,45 @@ static backend_target_t *target_make(apr_pool_t *p, const usher_member_t *member
     return target;
 }
 
+/* Under list_mutex. */
+static backend_target_t *target_add(const usher_member_t *member, int tls, const char *host,
+                                    apr_port_t port, const char *uds_path)
+{
+    apr_pool_t *own = NULL;
+    backend_target_t *target;
+    apr_thread_mutex_t *mutex;
+    apr_thread_cond_t *freed, *resolved;
+
+    if (member->kept) {
+        apr_pool_create_unmanaged_ex(&own, NULL, NULL);
+        apr_pool_tag(own, "usher_backend_target");
+    }
+    target = target_make(own ? own : target_pool, member, tls, host, port, uds_path);
+    target->pool = own;
+    apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, own ? own : target_pool);
+    apr_thread_cond_create(&freed, own ? own : target_pool);
+    apr_thread_cond_create(&resolved, own ? own : target_pool);
+    target->mutex = mutex;
+    target->freed = freed;
+    target->resolved = resolved;
+    target->next_of_key = target_first(member);
+    target->next = targets;
+    targets = target;
+    if (member->kept) {
+        atomic_store(member->kept, target);
+    }
+    else {
+        buckets[target_bucket(member)] = target;
+    }
+    return target;
+}
+
 backend_target_t *backend_target_get(request_rec *r, const usher_member_t *member,
                                      const backend_scheme_t *scheme, const char *host,
                                      apr_port_t port, const char *uds_path, int reusable)
 {
     int tls = scheme->tls;
     backend_target_t *target;
-    apr_thread_mutex_t *mutex;
-    apr_thread_cond_t *freed, *resolved;
 
     if (!reusable) {
         target = target_make(r->pool, member, tls, host, port, uds_path);
@@ -128,20 +166,58 @@ backend_target_t *backend_target_get(request_rec *r, const usher_member_t *membe
     apr_thread_mutex_lock(list_mutex);
     target = target_find(member, tls, host, port, uds_path);
     if (!target) {
-        target = target_make(target_pool, member, tls, host, port, uds_path);
-        apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, target_pool);
-        apr_thread_cond_create(&freed, target_pool);
-        apr_thread_cond_create(&resolved, target_pool);
-        target->mutex = mutex;
-        target->freed = freed;
-        target->resolved = resolved;
-        target->next = targets;
-        targets = target;
-        target->next_of_bucket = buckets[target_bucket(member)];
-        buckets[target_bucket(member)] = target;
+        target = target_add(member, tls, host, port, uds_path);
     }
     apr_thread_mutex_unlock(list_mutex);
     return target;
+}
+
+void backend_target_forget(void *kept)
+{
+    backend_target_t *target = kept, *next;
+
+    for (; target; target = next) {
+        next = target->next_of_key;
+        atomic_store(&target->gone, 1); /* the keeper may free it from now on */
+    }
+}
+
+/* Whether nobody has anything of a target any more; its idle links are closed. */
+static int target_is_over(backend_target_t *target)
+{
+    int over;
+
+    backend_link_sweep(target);
+    apr_thread_mutex_lock(target->mutex);
+    over = !target->links_len && !target->looking_up;
+    apr_thread_mutex_unlock(target->mutex);
+    return over;
+}
+
+void backend_target_sweep(void)
+{
+    backend_target_t *target = targets, *next, *before = NULL;
+
+    for (; target; target = next) {
+        next = target->next;
+        if (!atomic_load(&target->gone) || !target_is_over(target)) {
+            before = target;
+            continue;
+        }
+        apr_thread_mutex_lock(list_mutex);
+        if (!before && targets != target) { /* newer ones have come meanwhile */
+            for (before = targets; before->next != target; before = before->next) {
+            }
+        }
+        if (before) {
+            before->next = next;
+        }
+        else {
+            targets = next;
+        }
+        apr_thread_mutex_unlock(list_mutex);
+        apr_pool_destroy(target->pool);
+    }
 }
 
 static void target_lock(backend_target_t *target)

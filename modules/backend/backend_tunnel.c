@@ -234,7 +234,8 @@ static void tunnel_link_is_deaf(tunnel_t *t, int error)
     t->up_len = 0;
 }
 
-/* The client's end goes on once all before it has. */
+/* The client's end goes on once all before it has. A backend that cannot be told of
+ * it any more has lost nothing by that: what it said last tells how it ended. */
 static void tunnel_end_up(tunnel_t *t)
 {
     int error = 0;
@@ -243,7 +244,8 @@ static void tunnel_end_up(tunnel_t *t)
     case BACKEND_IO_AGAIN:
         break;
     case BACKEND_IO_FAILED:
-        tunnel_link_is_deaf(t, error);
+        t->link_ready = 1;
+        t->link_shut = 1;
         break;
     default:
         t->link_shut = 1;
@@ -455,7 +457,10 @@ static tunnel_end_e tunnel_round(tunnel_t *t, int *moved)
     if (end == TUNNEL_GOES_ON) {
         end = tunnel_down(t, moved);
     }
-    return end == TUNNEL_GOES_ON && tunnel_is_over(t) ? TUNNEL_OVER : end;
+    end = end == TUNNEL_GOES_ON && tunnel_is_over(t) ? TUNNEL_OVER : end;
+    /* mod_http2 ends the input of a stream that is reset before it tells of the reset. */
+    return end == TUNNEL_OVER && t->c->master && t->c->aborted
+               ? tunnel_client_broke(t, APR_ECONNABORTED) : end;
 }
 
 static tunnel_end_e tunnel_loop(tunnel_t *t)

@@ -15,15 +15,27 @@ static int usher_backend_serves(request_rec *r)
     return cluster && backend_conf_is_on(r);
 }
 
-static int usher_backend_is_canonical(request_rec *r, const char *url)
+/* A picker makes a request wait. */
+static int usher_backend_is_client_gone(request_rec *r)
 {
-    return backend_canon_is_done(r, url);
+    backend_exchange_t *x = backend_handler_exchange(r);
+
+    return x && backend_client_is_gone(x);
 }
 
-static int backend_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+static apr_size_t usher_backend_canonical_server(const char *url)
 {
-    backend_note_pre_config(pconf);
-    return OK;
+    return backend_canon_server(url);
+}
+
+static int usher_backend_is_canonical(request_rec *r, const char *url, apr_size_t server_len)
+{
+    return backend_canon_is_done(r, url, server_len);
+}
+
+static void usher_backend_forget(void *kept)
+{
+    backend_target_forget(kept);
 }
 
 static int backend_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -59,10 +71,13 @@ static void backend_register_hooks(apr_pool_t *p)
     static const char *const clusters[] = { "mod_usher_balancer.c", NULL };
 
     APR_REGISTER_OPTIONAL_FN(usher_backend_serves);
+    APR_REGISTER_OPTIONAL_FN(usher_backend_facts);
+    APR_REGISTER_OPTIONAL_FN(usher_backend_canonical_server);
     APR_REGISTER_OPTIONAL_FN(usher_backend_is_canonical);
+    APR_REGISTER_OPTIONAL_FN(usher_backend_forget);
+    APR_REGISTER_OPTIONAL_FN(usher_backend_is_client_gone);
     backend_tls_register();
     backend_gulp_register();
-    ap_hook_pre_config(backend_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(backend_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(backend_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(backend_handler_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);

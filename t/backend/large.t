@@ -138,7 +138,7 @@ subtest 'in small pieces' => sub {
     my $client = asking('/t', 'pieces');
     my $start = time;
     ok(has_got($client, 100_000), 'the first ones come');
-    cmp_ok(time - $start, '<', 0.4, 'before the last ones are sent');
+    soon($start, 0.4, 'before the last ones are sent');
     my $end = $client->answer(discard => 1);
     is("$end->{end} $end->{sha1}", 'complete ' . pattern_sha1($large), 'all of it');
 };
@@ -184,7 +184,7 @@ subtest 'the client goes' => sub {
         my $start = time;
         $client->$how;
         is(logged($httpd, "gone-$how")->{state}, 'CD', "$how: state CD");
-        cmp_ok(time - $start, '<', 1.3, 'within a second');
+        soon($start, 1.3, 'within a second');
         $backend->on('/g', answer_of($more, $more));
         $client = asking('/g', "going-$how");
         ok(has_got($client, 500_000), 'while it flows');

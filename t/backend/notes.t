@@ -149,7 +149,7 @@ subtest 'an error page from a backend' => sub {
 subtest 'what is not proxied' => sub {
     ask($httpd, GET => '/index.html', ['X-Id' => 'own']);
     my $line = logged($httpd, 'own');
-    is("$line->{state} $line->{attempts} $line->{times}", '- - -', 'has nothing of it');
+    is("$line->{state} $line->{attempts} $line->{times}", 'LR - -', 'has nothing of it but that httpd answered');
 };
 
 $a->stop;

@@ -204,7 +204,7 @@ subtest 'a member that rests' => sub {
     $a->start;
     $a->on(qr{}, $sound);
     ok((wait_until { ask($httpd, GET => '/rest/fine', ['X-Id' => 'b' . ++$n]); scalar $a->deliveries("b$n") } 4), 'it comes back');
-    cmp_ok(time - $start, '<', 3.5, 'soon after its rest');
+    soon($start, 3.5, 'soon after its rest');
     is($share->(5), '5 0', 'and has its requests again');
 };
 

@@ -72,7 +72,7 @@ subtest 'broken' => sub {
     my $start = time;
     $client->reset;
     ok((wait_until { request($id)->{gone} || connection_of($id)->{state} eq 'closed' } 3), 'by the client: the backend sees it');
-    cmp_ok(time - $start, '<', 1, 'at once');
+    soon($start, 1, 'at once');
     is(logged($httpd, $id)->{state}, 'CD', 'state: the client');
     ok($httpd->log->wait_for(qr/USHER2040: \Q$url\E\S*: the client broke the tunnel \(raw\/1\)/, 3), 'and the log says so');
 
@@ -171,7 +171,7 @@ subtest 'silence' => sub {
     is($ws->message(3), undef, 'closed');
     is($ws->{how}, 'closed', 'in good order');
     cmp_ok(time - $start, '>', 2.4, 'not while something is said, whatever total= says');
-    cmp_ok(time - $start, '<', 4, 'a second after the last word: Timeout is as long');
+    soon($start, 4, 'a second after the last word: Timeout is as long');
     ok(is_closed($id), 'the backend sees the end');
     my $line = logged($httpd, $id);
     is($line->{state}, 'sD', 'state: idle for too long');
@@ -226,7 +226,7 @@ sub ended {
     is($ws->message($limit), undef, 'its client');
     like($ws->{how}, qr/^(?:closed|reset)$/, 'sees the end');
     ok(is_closed($id, $limit), 'so does the backend');
-    cmp_ok(time - $start, '<', $limit, sprintf 'soon (%.1f s)', time - $start);
+    soon($start, $limit, sprintf 'soon (%.1f s)', time - $start);
     return;
 }
 
