@@ -1,0 +1,57 @@
+/* usher_geo('DB/path') in expressions: what a database says of the client; "" where it does not know. */
+#include <ap_expr.h>
+
+#include "geo_private.h"
+
+static const char *expr_value(ap_expr_eval_ctx_t *ctx, const geo_place_t *place)
+{
+    geo_value_t value = { place->path, NULL };
+    usher_cidr_address_t address;
+    int is_ambiguous, is_kept = place->is_kept, prefix;
+    const geo_db_t *db = geo_conf_database(place->database);
+
+    if (!db) {
+        db = geo_maxmind_database(place->database, &is_ambiguous);
+    }
+    if (!db || !geo_core || !ctx->r || !geo_cache_address(ctx->r, &address)) {
+        return "";
+    }
+    geo_cache_lookup(ctx->c, address, db, is_kept, &value, 1, &prefix, ctx->p);
+    return value.text ? apr_pstrdup(ctx->p, value.text) : "";
+}
+
+static const char *expr_function(ap_expr_eval_ctx_t *ctx, const void *data, const char *arg)
+{
+    geo_place_t place;
+
+    if (data) {
+        return expr_value(ctx, data);
+    }
+    return geo_place_read(ctx->p, arg, 0, &place) ? "" : expr_value(ctx, &place);
+}
+
+/* A place that is written out is understood once. */
+static int expr_lookup(ap_expr_lookup_parms *parms)
+{
+    geo_place_t *place;
+
+    if (parms->type != AP_EXPR_FUNC_STRING || ap_cstr_casecmp(parms->name, "usher_geo")) {
+        return DECLINED;
+    }
+    *parms->func = expr_function;
+    *parms->data = NULL;
+    if (parms->arg) {
+        place = apr_palloc(parms->pool, sizeof(*place));
+        *parms->err = geo_place_read(parms->pool, parms->arg, parms->pool != parms->ptemp, place);
+        if (*parms->err) {
+            return !OK;
+        }
+        *parms->data = place;
+    }
+    return OK;
+}
+
+void geo_expr_hooks(void)
+{
+    ap_hook_expr_lookup(expr_lookup, NULL, NULL, APR_HOOK_MIDDLE);
+}
