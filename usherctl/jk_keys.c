@@ -47,7 +47,7 @@ static const jk_key_t keys[] = {
       "no request waits before it goes on to the next server" },
     { "fail_on_status", JK_LIST, JK_AJP, JK_TAKEN, NULL, NULL },
     { "busy_limit", JK_NUMBER, JK_AJP, JK_DECIDE, NULL,
-      "there is no limit over all processes; max= limits the connections of one" },
+      "UsherMemberMax limits the requests at a member, of all processes together" },
     { "secretkey", JK_TEXT, JK_AJP, JK_DECIDE, NULL,
       "it was for ajp14; an AJP connector of Tomcat wants secret=" },
     /* Of a member of an lb */

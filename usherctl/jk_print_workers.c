@@ -221,23 +221,27 @@ static const char *workers_failonstatus(ctl_conf_t *conf, const jk_workers_t *wo
     return list ? apr_pstrcat(conf->pool, " failonstatus=", list, NULL) : "";
 }
 
-static void workers_method(ctl_conf_t *conf, const jk_workers_t *workers, const jk_worker_t *lb)
+/* The lbmethod. Who has not chosen one has chosen nothing. */
+static const char *workers_method(ctl_conf_t *conf, const jk_workers_t *workers, const jk_worker_t *lb)
 {
     const jk_property_t *method = jk_value(workers, lb, "method");
-    char letter = jk_letter(workers, lb, "method", 'r');
+    char letter = '\0';
 
-    if (method && letter != 'r') {
-        jk_remark(conf, workers->notes, &method->at, "%s=%s: %s", method->name, method->value,
-                  letter == 't' ? "lbmethod=usher counts requests; the stock lbmethod=bytraffic counts bytes"
-                  : letter == 'b' ? "lbmethod=usher counts requests; the stock lbmethod=bybusyness goes by those in work"
-                                  : "lbmethod=usher counts all requests, those of sessions too");
+    if (method) {
+        letter = jk_letter(workers, lb, "method", 'r');
     }
+    if (letter && letter != 'r' && letter != 'b') {
+        jk_remark(conf, workers->notes, &method->at, "%s=%s: %s", method->name, method->value,
+                  letter == 't' ? "lbmethod=usher goes by requests in work and by response times, not by bytes"
+                                : "lbmethod=usher goes by all requests, those of sessions too");
+    }
+    return letter == 'r' ? "usher-requests" : letter == 'b' ? "usher-busyness" : "usher";
 }
 
 static void workers_cluster(ctl_conf_t *conf, const jk_workers_t *workers, const jk_worker_t *lb,
                             const jk_site_t *site)
 {
-    const char *failonstatus;
+    const char *method, *failonstatus;
     int i, greatest = 1;
 
     for (i = 0; i < lb->members->nelts; ++i) {
@@ -250,7 +254,7 @@ static void workers_cluster(ctl_conf_t *conf, const jk_workers_t *workers, const
     ctl_conf_line(conf, "<Proxy %s>", lb->url);
     conf->indent = 4;
     jk_print_left(conf, workers, lb);
-    workers_method(conf, workers, lb);
+    method = workers_method(conf, workers, lb);
     if (greatest > 100) {
         jk_remark(conf, workers->notes, &lb->at,
                   "worker %s: load factors go up to 100 only, so all were made smaller", lb->name);
@@ -259,7 +263,7 @@ static void workers_cluster(ctl_conf_t *conf, const jk_workers_t *workers, const
         workers_member(conf, workers, lb, i, greatest, site);
     }
     failonstatus = workers_failonstatus(conf, workers, lb);
-    ctl_conf_line(conf, "ProxySet lbmethod=usher%s%s", workers_sticky(conf, workers, lb), failonstatus);
+    ctl_conf_line(conf, "ProxySet lbmethod=%s%s%s", method, workers_sticky(conf, workers, lb), failonstatus);
     workers_own_cookie(conf, workers, lb);
     jk_print_failures(conf, workers, lb);
     conf->indent = 0;

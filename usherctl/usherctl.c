@@ -4,7 +4,9 @@
 
 #include "usherctl.h"
 
-static const ctl_command_t *const commands[] = { &ctl_from_jk };
+static const ctl_command_t *const commands[] = {
+    &ctl_bans, &ctl_from_jk, &ctl_keys, &ctl_log, &ctl_members, &ctl_register_key, &ctl_tls,
+};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void usage(FILE *to)
@@ -13,7 +15,7 @@ static void usage(FILE *to)
 
     fputs("usage: usherctl command [options] [files]\n\n", to);
     for (i = 0; i < COMMANDS; ++i) {
-        fprintf(to, "    %-10s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(to, "    %-12s %s\n", commands[i]->name, commands[i]->summary);
     }
     fputs("\nusherctl command --help tells of one of them, usherctl --version which\n"
           "release this is.\n",

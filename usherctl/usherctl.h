@@ -25,7 +25,13 @@ typedef struct {
     int (*run)(apr_pool_t *p, int argc, const char *const *argv);
 } ctl_command_t;
 
+extern const ctl_command_t ctl_bans;
 extern const ctl_command_t ctl_from_jk;
+extern const ctl_command_t ctl_keys;
+extern const ctl_command_t ctl_log;
+extern const ctl_command_t ctl_members;
+extern const ctl_command_t ctl_register_key;
+extern const ctl_command_t ctl_tls;
 
 /** Where something was read. */
 typedef struct {
@@ -58,6 +64,13 @@ const char *ctl_harmless(apr_pool_t *p, const char *text);
  * @return NULL after an error was noted: missing, a directory, too large, binary
  */
 const char *ctl_file_read(apr_pool_t *p, ctl_notes_t *notes, const char *name);
+
+/* ctl_write.c */
+
+/** Write all bytes and sync them. @return 1; 0: errno tells why not */
+int ctl_write_all(int fd, const char *bytes, apr_size_t len);
+/** A new file's name is safe when its folder is. @param path  of the file @return 1; 0: errno */
+int ctl_sync_folder(apr_pool_t *p, const char *path);
 
 /** The lines of a text, those that end in a backslash joined with the next. */
 typedef struct {
