@@ -12,6 +12,7 @@
     int dot = id.lastIndexOf('.');
     String user = request.getRemoteUser();
 
+    out.println("name: " + System.getProperty("usher.name", "-"));
     out.println("route: " + (dot < 0 ? "-" : id.substring(dot + 1)));
     /* The request's protocol is the client's where AJP carried it, so
        build/tomcat tells which connector this Tomcat has. */

@@ -69,5 +69,18 @@ for my $case (@cases) {
     like $out, $says, "$name: and said what to do";
 }
 
-remove_tree($dir, "$dir-src", "$dir-old", "$dir-apr");
+# Without a library what needs it is left out, and that is said.
+make_path("$dir-pkg");
+open my $fake, '>', "$dir-pkg/pkg-config" or die $!;
+print $fake "#!/bin/sh\ncase \"\$*\" in *jansson* | *zlib* | *libmaxminddb*) exit 1 ;; esac\nexec pkg-config \"\$@\"\n";
+close $fake;
+chmod 0755, "$dir-pkg/pkg-config";
+my ($code, $out) = configure("PKG_CONFIG='$dir-pkg/pkg-config'");
+is $code, 0, 'without jansson, libmaxminddb and zlib: configured' or diag $out;
+like $out, qr/^  modules +usher usher_backend usher_balancer usher_linger usher_log usher_tls$/m, 'which modules there are';
+like $out, qr/^  left out\s+usher_ban, usher_register, usher_status: install libjansson-dev \(jansson-devel\)\n\s+usherctl members, usherctl bans: install .*\n\s+usher_geo: install libmaxminddb-dev .*\n\s+compressed logs in usherctl: install zlib1g-dev /m, 'and which are left out, and why';
+my $made = do { local (@ARGV, $/) = ("$dir/Makefile"); <> };
+unlike $made, qr/^am__append_\d+ = mod_usher_(?:ban|geo|register|status)\.la/m, 'they are not built';
+
+remove_tree($dir, "$dir-src", "$dir-pkg", "$dir-old", "$dir-apr");
 done_testing;

@@ -58,7 +58,7 @@ is slurp("$src/docs/log-messages.md"), scalar(qx($^X '$src/build/log-messages' '
 my ($shown_example) = slurp("$src/README") =~ /^--- begin configuration ---\n(.*)^--- end configuration ---\n/ms;
 is $shown_example =~ s/^    //mgr, slurp("$src/docs/conf/example.conf"), 'README shows docs/conf/example.conf';
 
-# Every configuration shown, in a frame with all of httpd's modules
+# Every configuration shown or installed, in a frame with all of httpd's modules
 my $httpd = Usher::Httpd->new(
     name => "docs-$$", loglevel => 'warn',
     modules => [qw(watchdog authz_host authn_core auth_basic authn_file authz_user mime alias dir headers env setenvif rewrite
@@ -71,15 +71,40 @@ for my $so (glob("$ENV{USHER_LIBEXEC}/*.so"), glob("'" . Usher::Env::builddir() 
 }
 qx(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout '$root/key.pem' -out '$root/cert.pem' 2>&1);
 is $?, 0, 'a certificate for the configurations';
+{
+    my $umask = umask 077;
+    open my $keys, '>', "$root/usher.keys" or die "$root/usher.keys: $!";
+    print $keys '0000000a ', 'AQ' x 21, "A\n";
+    open my $secret, '>', "$root/secret" or die "$root/secret: $!";
+    print $secret "change-me\n";
+    open my $register, '>', "$root/register.keys" or die "$root/register.keys: $!";
+    print $register 'tomcat1 ', 'AQ' x 21, "A= tomcats\n";
+    open my $params, '>', "$root/store.pgsql" or die "$root/store.pgsql: $!";
+    print $params 'dbname=usher';
+    umask $umask;
+    open my $prefixes, '>', "$root/prefixes.txt" or die "$root/prefixes.txt: $!";
+    print $prefixes "192.0.2.0/24\n";
+}
+
+# Where mod_usher_geo is built, MaxMind's writer is there to test it.
+if (grep { $_ eq 'usher_geo' } Usher::Env::usher_modules()) {
+    require Usher::MMDB;
+    Usher::MMDB::make("$root/places.mmdb", 'city');
+}
 
 my $shown = 0;
-for my $page ("$src/README", @pages) {
+# What a file needs that is for a configuration that is there.
+my %before = (
+    'docs/conf/usher-register.conf' => "LoadModule proxy_module modules/mod_proxy.so\n"
+        . join('', map { "LoadModule ${_}_module modules/mod_$_.so\n" } qw(usher usher_backend usher_balancer)),
+);
+for my $page ("$src/README", @pages, glob "$src/docs/conf/*.conf") {
     my $name = substr $page, length("$src/");
     my $text = slurp($page);
     my $number = 0;
 
-    my @blocks = $name eq 'README'
-        ? $text =~ /^--- begin configuration ---\n(.*?)^--- end configuration ---/gms
+    my @blocks = $name eq 'README' ? $text =~ /^--- begin configuration ---\n(.*?)^--- end configuration ---/gms
+        : $name =~ /\.conf$/ ? ($before{$name} // '') . $text
         : $text =~ /^```apache\n(.*?)^```/gms;
     for my $block (@blocks) {
         ++$number;
@@ -87,7 +112,15 @@ for my $page ("$src/README", @pages) {
         $block =~ s/^(\s*SSLCertificateFile\s+).*/$1$root\/cert.pem/gm;
         $block =~ s/^(\s*SSLCertificateKeyFile\s+).*/$1$root\/key.pem/gm;
         $block =~ s/^(\s*SSLProxyCACertificateFile\s+).*/$1$root\/cert.pem/gm;
-        $block =~ s/^(\s*(?:CustomLog|ErrorLog)\s+)"?[^"\s|]+"?/$1"$root\/logs\/shown"/gm;
+        $block =~ s/^(\s*(?:UsherStickyKeys|UsherRegisterSealKeys)\s+).*/$1$root\/usher.keys/gm;
+        $block =~ s/^(\s*(?:UsherRegisterKeys|Define tomcat_keys)\s+)(?!\$).*/$1$root\/register.keys/gm;
+        $block =~ s/^(\s*(?:UsherRegisterSecret \w+|Define tomcat_ajp_secret)\s+)(?!\$).*/$1$root\/secret/gm;
+        $block =~ s/^(\s*LoadModule \w+ )\/usr\/lib\/apache2\/modules\//$1modules\//gm;
+        $block =~ s/^(\s*(?:UsherGeoDatabase|MaxMindDBFile)\s+\S+\s+)\S+/$1$root\/places.mmdb/gm;
+        $block =~ s/^(\s*UsherBanList\s+\S+\s+)\S+/$1$root\/prefixes.txt/gm;
+        $block =~ s/^(\s*UsherBanExport\s+")[^"\s]+/$1\/bin\/true/gm;
+        $block =~ s/^(\s*UsherStore\s+dbd:(\w+):).*/$1$root\/store.$2/gm;
+        $block =~ s/^(\s*(?:CustomLog|ErrorLog|UsherTLSLog|UsherBanLog)\s+)"?[^"\s|]+"?/$1"$root\/logs\/shown"/gm;
         $block =~ s/^\s*DocumentRoot.*\n//gm;
         $block =~ s/^(\s*Define usher_modules ).*/$1$root\/modules/gm;
         $httpd->conf($block);

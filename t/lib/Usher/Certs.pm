@@ -17,7 +17,7 @@ use File::Path qw(make_path remove_tree);
 use Usher::Env ();
 
 # A change of what is made below needs another number: then all are made anew.
-my $version = 2;
+my $version = 3;
 # mod_ssl compares an address with the common name only.
 my $here = 'DNS:localhost,IP:127.0.0.1,IP:::1';
 # cn, san (none: no subjectAltName), issuer (default "ca"), use (default serverAuth)
@@ -39,6 +39,7 @@ my %certs = (
     client      => { cn => 'proxy.test',        use => 'clientAuth' },
     client2     => { cn => 'proxy2.test',       use => 'clientAuth' },
     chainclient => { cn => 'chained.test',      use => 'clientAuth', issuer => 'middle', chain => 1 },
+    expiredclient => { cn => 'proxy.test',      use => 'clientAuth', from => '200101000000Z', to => '210101000000Z' },
     otherclient => { cn => 'proxy.test',        use => 'clientAuth', issuer => 'otherca' },
 );
 

@@ -22,7 +22,7 @@ use Usher::Wire ();
 my $patience = 10;
 
 # new(port => n, host => default 127.0.0.1, or unix => path, timeout =>
-# seconds for the connect): undef and $! where nobody accepts. With
+# seconds for the connect, from => our address): undef and $! where nobody accepts. With
 # tls => { name => SNI, options of Usher::Wire::TLS::context } dies where the
 # handshake fails.
 sub new {
@@ -30,6 +30,7 @@ sub new {
     my ($family, $address) = _address(%opt);
 
     socket my $sock, $family, SOCK_STREAM, 0 or return;
+    _bind($sock, $opt{from}) if $opt{from};
     my $wire = Usher::Wire->new($sock);
     if (!connect $sock, $address) {
         return if $! != EINPROGRESS;
@@ -40,6 +41,14 @@ sub new {
         $wire->{ended} = 'reset' if $!;
     }
     return bless { wire => $opt{tls} ? _secure($sock, %{ $opt{tls} }) : $wire }, $class;
+}
+
+# The port is chosen at connect(), so that many connections fit.
+sub _bind {
+    my ($sock, $from) = @_;
+
+    setsockopt $sock, Socket::IPPROTO_IP(), 24, pack 'i', 1 if $^O eq 'linux';    # IP_BIND_ADDRESS_NO_PORT
+    return bind $sock, Socket::pack_sockaddr_in(0, Socket::inet_aton($from)) || die "bind $from: $!\n";
 }
 
 sub _secure {

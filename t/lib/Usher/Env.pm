@@ -39,6 +39,13 @@ sub usher_modules {
     return map { basename($_) =~ /^mod_(usher(?:_[a-z]+)?)\.so$/ ? $1 : () } @files;
 }
 
+# Those of them that work beside these modules of httpd: mod_usher_tls needs mod_ssl.
+sub usher_beside {
+    my %there = map { $_ => 1 } @_;
+
+    return grep { $_ ne 'usher_tls' || $there{ssl} } usher_modules();
+}
+
 # What makes this build execute more than an installed one would, if anything: a
 # list of words.
 sub slowed {

@@ -1,4 +1,5 @@
-# A client of HTTP/2 without TLS (prior knowledge) that tells how each stream
+# A client of HTTP/2 without TLS (prior knowledge), or (client => a connected one, scheme =>
+# 'https') with it, that tells how each stream
 # ended. It decodes no header but the status of the first answer on its
 # connection: take a new one where the status matters.
 #   my $h2 = Usher::H2->new(port => 8080);
@@ -21,8 +22,9 @@ my %name = reverse %type;
 
 sub new {
     my ($class, %opt) = @_;
-    my $client = Usher::Client->new(%opt) // return;
-    my $self = bless { client => $client, next => 1, streams => {}, window => 65535, initial => 65535 }, $class;
+    my $client = $opt{client} // Usher::Client->new(%opt) // return;
+    my $self = bless { client => $client, next => 1, streams => {}, window => 65535, initial => 65535,
+        scheme => $opt{scheme} // 'http', authority => $opt{authority} // 'localhost' }, $class;
 
     # The answers' windows are as large as can be.
     $client->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . _frame('SETTINGS', 0, 0, pack 'nN', 4, 0x7fffffff)
@@ -57,7 +59,7 @@ sub start {
     my ($self, $method, $path, $headers, $more, $protocol) = @_;
     my $id = $self->{next};
     my @headers = @{ $headers // [] };
-    my $block = _field(':method', $method) . _field(':scheme', 'http') . _field(':authority', 'localhost') . _field(':path', $path)
+    my $block = _field(':method', $method) . _field(':scheme', $self->{scheme}) . _field(':authority', $self->{authority}) . _field(':path', $path)
         . (defined $protocol ? _field(':protocol', $protocol) : '');
 
     $self->{next} += 2;

@@ -19,7 +19,7 @@ $SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP);
 
 # new(conf => text, %options): options are
 #   modules => [names of httpd's modules], beside the MPM and authz_core
-#   usher   => [names of ours], default all that were built; [] for none
+#   usher   => [names of ours], default all that were built and can be; [] for none
 #   mpm     => default the one t/TEST runs with
 #   port    => default a free one; the text may use @PORT@, @ROOT@, @HTDOCS@
 #   loglevel=> default "info"
@@ -64,9 +64,12 @@ sub _frame {
     my ($self, $text) = @_;
     my $root = $self->{root};
     my $user = $> == 0 ? "User nobody\nGroup #" . (getpwnam 'nobody')[3] . "\n" : '';
-    my $usher = $self->{usher} ? (@{ $self->{usher} } ? Usher::Env::load_usher(@{ $self->{usher} }) : '')
-                               : Usher::Env::load_usher();
+    my @usher = $self->{usher} ? @{ $self->{usher} } : Usher::Env::usher_beside(@{ $self->{modules} });
+    my $usher = @usher ? Usher::Env::load_usher(@usher) : '';
     my $modules = Usher::Env::load_modules("mpm_$self->{mpm}", 'authz_core', @{ $self->{modules} });
+
+    # Nothing of another test's, or of this machine's.
+    my $state = $usher =~ /LoadModule usher_module / ? "UsherStateDir $root/state\n" : '';
 
     $text =~ s/\@PORT\@/$self->{port}/g;
     $text =~ s/\@ROOT\@/$root/g;
@@ -78,7 +81,7 @@ PidFile logs/httpd.pid
 ErrorLog logs/error_log
 LogLevel $self->{loglevel}
 $modules$usher
-${user}ServerName localhost:$self->{port}
+$state${user}ServerName localhost:$self->{port}
 Listen 127.0.0.1:$self->{port}
 DocumentRoot $root/htdocs
 GracefulShutdownTimeout 5
@@ -104,6 +107,7 @@ sub _env {
 # Starts httpd and waits until it serves; false where it ended instead.
 sub start {
     my ($self) = @_;
+    my $before = $self->_served;
     my $pid = fork // die "fork: $!";
 
     if (!$pid) {
@@ -119,7 +123,7 @@ sub start {
     $self->{pid} = $pid;
     # With -X httpd does not say that it serves.
     my $served = wait_until {
-        !$self->running || $self->_served > 0 || (@{ $self->{args} } && port_answers($self->{port}));
+        !$self->running || $self->_served > $before || (@{ $self->{args} } && port_answers($self->{port}));
     } 60;
     return $self->running && $served;
 }

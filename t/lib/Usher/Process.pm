@@ -20,8 +20,8 @@ sub running {
     $self->{status} = $?;
     # What it leaves behind, where it has a group of its own (a crashed httpd's
     # children go on listening).
-    CORE::kill 'KILL', -$self->{pid} if $self->{grouped};
-    delete $self->{pid};
+    my $pid = delete $self->{pid};
+    _end(-$pid) if $self->{grouped};
     return 0;
 }
 
@@ -36,14 +36,50 @@ sub stop {
     return 0;
 }
 
-# As a crash: at once, with the processes that it has.
+# As a crash: at once, with the processes that it has. In a group it has no time to
+# start another one.
 sub kill {
     my ($self) = @_;
 
     return unless $self->running;
-    CORE::kill 'KILL', $self->children, $self->{pid};
+    my $pid = $self->{pid};
+    my @children = $self->{grouped} ? () : $self->children;
+    CORE::kill 'KILL', $self->{grouped} ? -$pid : ($pid, @children);
     waitpid delete $self->{pid}, 0;
+    _end($self->{grouped} ? -$pid : @children);
     return;
+}
+
+# Kills processes, or a group, and waits until none of their threads is left: a killed one has
+# its ports and locks until it has run once more, which may be late where others want the
+# machine too. The leader of a process that is a zombie says nothing of its other threads.
+sub _end {
+    my @which = @_ or return;
+
+    CORE::kill 'KILL', @which;
+    wait_until { !grep { _lives($_) } map { $_ < 0 ? _group(-$_) : $_ } @which } 30;
+    return;
+}
+
+# What stands in a file of /proc/PID behind the name, which may have blanks.
+sub _stat {
+    my ($file) = @_;
+
+    open my $fh, '<', $file or return;
+    my ($rest) = (<$fh> // '') =~ /.*\) (.*)/s or return;
+    return split ' ', $rest;
+}
+
+sub _lives {
+    my ($pid) = @_;
+
+    return grep { ((_stat($_))[0] // 'X') !~ /[ZX]/ } glob "/proc/$pid/task/*/stat";
+}
+
+sub _group {
+    my ($group) = @_;
+
+    return grep { ((_stat("/proc/$_/stat"))[2] // 0) == $group } map { m{/(\d+)$} } glob '/proc/[0-9]*';
 }
 
 # The pids of its children.

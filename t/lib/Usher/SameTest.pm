@@ -26,7 +26,7 @@ sub new {
     my ($modules, @more) = ($opt{modules}, @{ $opt{more} // [] });
     my $self = bless { backends => $opt{backends}, client => {}, seen => {}, httpd => {
         stock => stock_httpd($conf, modules => $modules, usher => \@more),
-        usher => backend_httpd($conf, modules => $modules, usher => [Usher::Env::usher_modules(), @more]),
+        usher => backend_httpd($conf, modules => $modules, usher => [Usher::Env::usher_beside(@{ $modules // [] }), @more]),
     } }, $class;
 
     for my $who (@who) {

@@ -2,6 +2,7 @@
 # memory and from files, and Tomcat for AJP, a second one for packets of 64 KiB.
 # All answer the same requests:
 #   /1k  /h30 (30 fields)  /1m  /100m  /post (reads all of the body)
+#   /session (1k, and a cookie for who has none; HTTP alone)
 # and the same below /b/, which the proxies send through a balancer.
 package Usher::Bench::Backend;
 
@@ -15,17 +16,20 @@ use Usher::Env ();
 use Usher::Tomcat ();
 use Usher::Wait;
 
-our %size = ('1k' => 1024, 'h30' => 1024, '1m' => 1 << 20, '100m' => 100 << 20, post => 2);
+our %size = ('1k' => 1024, 'h30' => 1024, session => 1024, '1m' => 1 << 20, '100m' => 100 << 20, post => 2);
 
 # The name and value of the nth of thirty fields: about 45 bytes each.
 sub field { sprintf('X-Bench-Field-%02d', $_[0]), sprintf('value-%02d-of-thirty', $_[0]) }
 
-# Three ports, for the three members of a balancer; with tls => 1 another one with
-# TLS.
+# Three ports, for the three members of a balancer, or members => so many addresses
+# of the loopback network with one port; with tls => 1 another port with TLS.
 sub nginx {
     my (%opt) = @_;
-    my @ports = map { free_port() } 1 .. 3;
-    my $listen = join '', map { "listen 127.0.0.1:$_ backlog=1024;\n" } @ports;
+    my $port = free_port();
+    my @addresses = ("127.0.0.1:$port", $opt{members}
+        ? map { sprintf '127.77.%d.%d:%d', $_ / 250, 1 + $_ % 250, $port } 1 .. $opt{members} - 1
+        : map { '127.0.0.1:' . free_port() } 1 .. 2);
+    my $listen = join '', map { "listen $_ backlog=1024;\n" } @addresses;
     my $tls_port = free_port();
     my $certs = $opt{tls} ? Usher::Certs->new : undef;
     my $tls = $certs ? <<"EOT" : '';
@@ -41,7 +45,7 @@ $user
 worker_processes 1;
 pid \@ROOT\@/pid;
 error_log \@ROOT\@/error_log warn;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
     access_log off;
     client_body_temp_path \@ROOT\@/body;
@@ -57,11 +61,13 @@ http {
     sendfile on;
     tcp_nopush on;
     default_type text/plain;
+    map \$cookie_SID \$new_session { "" "SID=\$request_id; Path=/"; default ""; }
     upstream whole { server unix:\@ROOT\@/whole; keepalive 64; }
     server {
         $listen
         $tls
         location ~ ^/(b/)?1k\$ { return 200 "$body"; }
+        location ~ ^/(b/)?session\$ { add_header Set-Cookie \$new_session; return 200 "$body"; }
         location ~ ^/(b/)?h30\$ { $fields return 200 "$body"; }
         location ~ ^/(b/)?(1m|100m)\$ { alias \@ROOT\@/\$2; }
         # Only a proxied request is read to its end before the answer.
@@ -82,9 +88,9 @@ EOT
         truncate $fh, $size{$name} or die $!;
         close $fh;
     }
-    $self->{ports} = \@ports;
+    $self->{addresses} = \@addresses;
     @$self{qw(tls_port ca)} = ($tls_port, $certs->ca) if $certs;
-    return $self->start($ports[0], 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g', 'daemon off;');
+    return $self->start($port, 'nginx', '-c', '@ROOT@/nginx.conf', '-e', '@ROOT@/error_log', '-g', 'daemon off;');
 }
 
 # Tomcat with a page of its own below each of the paths. packet_size => bytes of

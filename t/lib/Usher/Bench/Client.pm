@@ -23,24 +23,31 @@ sub new {
     return bless { socket => $socket, request => $request }, $class;
 }
 
-# Dies unless the answer is a whole 200.
+# With such a cookie, if any. Dies unless the answer is a whole 200; returns the
+# cookie that it sets, or nothing.
 sub request {
-    my ($self) = @_;
+    my ($self, $cookie) = @_;
+    my $request = $self->{request};
     my $got = '';
 
-    print { $self->{socket} } $self->{request} or die "the proxy closed the connection\n";
+    $request =~ s/\r\n\r\n/\r\nCookie: $cookie\r\n\r\n/ if defined $cookie;
+    print { $self->{socket} } $request or die "the proxy closed the connection\n";
     while ($got !~ /\r\n\r\n/) {
         sysread $self->{socket}, $got, 65536, length $got or die "no answer from the proxy\n";
     }
     my ($head, $body) = split /\r\n\r\n/, $got, 2;
     die "the proxy answered ", $head =~ /^(.*)/, "\n" unless $head =~ m{^HTTP/1\.1 200 };
-    my ($left) = $head =~ /^Content-Length: (\d+)/im or return $self->_chunks($body);
-    $left -= length $body;
-    while ($left > 0) {
-        my $n = sysread $self->{socket}, my $piece, 1 << 20 or die "the answer was cut\n";
-        $left -= $n;
+    my ($set) = $head =~ /^Set-Cookie: ([^;\r\n]+)/im;
+    if (my ($left) = $head =~ /^Content-Length: (\d+)/im) {
+        $left -= length $body;
+        while ($left > 0) {
+            my $n = sysread $self->{socket}, my $piece, 1 << 20 or die "the answer was cut\n";
+            $left -= $n;
+        }
+    } else {
+        $self->_chunks($body);
     }
-    return;
+    return $set;
 }
 
 # mod_proxy_ajp passes on no length. No data of ours looks like the last chunk.

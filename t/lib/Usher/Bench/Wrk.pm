@@ -16,7 +16,8 @@ sub latencies {
 }
 
 # (requests that went well, those that did not) in so many seconds; fields =>
-# more of them in each request
+# more of them in each request; headers => [name => value, ...];
+# cookies => a file, each request has the next line of it
 sub load {
     my ($url, %opt) = @_;
     my $got = _wrk($url, %opt);
@@ -27,10 +28,13 @@ sub load {
 
 sub _wrk {
     my ($url, %opt) = @_;
+    my @headers = @{ $opt{headers} // [] };
+    my @more = map { ('-H', "$headers[2 * $_]: $headers[2 * $_ + 1]") } 0 .. @headers / 2 - 1;
     local $ENV{BENCH_FIELDS} = $opt{fields} // 0;
+    local $ENV{BENCH_COOKIES} = $opt{cookies} // '';
 
     open my $wrk, '-|', 'wrk', '-t', 1, '-c', $opt{clients}, '-d', $opt{seconds}, '--timeout', '20s',
-        '-s', Usher::Env::srcdir() . '/t/bench/load.lua', $url or die "wrk: $!";
+        '-s', Usher::Env::srcdir() . '/t/bench/load.lua', @more, $url or die "wrk: $!";
     local $/;
     my $got = <$wrk> // '';
     close $wrk;

@@ -125,7 +125,7 @@ sub _add_logged {
     while (my $line = <$log>) {
         chomp $line;
         my ($id, @items) = split /\t/, $line, -1;
-        @{ $row{$id}{got} }{qw(state attempts times)} = @items if $row{$id};
+        @{ $row{$id}{got} }{qw(state attempts times)} = (substr(shift @items, 0, 2), @items) if $row{$id};
     }
     return is(scalar(grep { !defined $_->{got}{state} } @rows), 0, 'every request is in the access log');
 }

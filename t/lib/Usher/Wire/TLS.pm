@@ -15,16 +15,24 @@ use parent 'Usher::Wire';
 use Net::SSLeay ();
 use Time::HiRes ();
 
-my %version = ('1.2' => Net::SSLeay::TLS1_2_VERSION(), '1.3' => Net::SSLeay::TLS1_3_VERSION());
+my %version = ('1.0' => Net::SSLeay::TLS1_VERSION(), '1.1' => Net::SSLeay::TLS1_1_VERSION(), '1.2' => Net::SSLeay::TLS1_2_VERSION(), '1.3' => Net::SSLeay::TLS1_3_VERSION());
 my ($want_read, $closed) = (Net::SSLeay::ERROR_WANT_READ(), Net::SSLeay::ERROR_ZERO_RETURN());
+
+# SSL_CTRL_SET_SIGALGS_LIST, SSL_MODE_SEND_FALLBACK_SCSV
+my ($set_sigalgs, $send_fallback) = (98, 0x80);
 
 # Which errors the peer told by an alert.
 my $alerts_from = 1000;
 
 # context(%options), of a server or (client => 1) a client:
 #   cert, key   files, PEM; a certificate's chain follows it
-#   versions    '1.2', '1.3'; default both
+#   versions    '1.0', '1.1' (with ciphers 'ALL:@SECLEVEL=0'), '1.2', '1.3'; default the last two
 #   ciphers     of TLS 1.2; ciphersuites: of TLS 1.3
+#   groups      as 'X25519:P-256';  sigalgs: as 'RSA+SHA256'
+#   alpn        [names] that a client offers
+#   verify      a client's: 1, or the server's name that must be in the certificate
+#   later       a client that may be asked for its certificate after the handshake (TLS 1.3)
+#   fallback    a client that says that it could do better (RFC 7507)
 #   ask         'ask' or 'require': the client's certificate; ca: the CA's file
 #   tickets     how many for a session of TLS 1.3; 0: none in TLS 1.2 either
 #   names       { name => { cert, key } }: other certificates for these names
@@ -44,8 +52,9 @@ sub context {
     Net::SSLeay::CTX_set_ciphersuites($ctx, $opt{ciphersuites}) || _die($opt{ciphersuites}) if $opt{ciphersuites};
     _certificate($ctx, $opt{cert}, $opt{key});
     Net::SSLeay::CTX_load_verify_locations($ctx, $opt{ca}, '') || _die($opt{ca}) if $opt{ca};
-    return $ctx if $opt{client};
-    _server($ctx, \%opt);
+    Net::SSLeay::CTX_set1_groups_list($ctx, $opt{groups}) || _die($opt{groups}) if $opt{groups};
+    Net::SSLeay::CTX_ctrl($ctx, $set_sigalgs, 0, $opt{sigalgs}) || _die($opt{sigalgs}) if $opt{sigalgs};
+    $opt{client} ? _client($ctx, \%opt) : _server($ctx, \%opt);
     return $ctx;
 }
 
@@ -55,6 +64,19 @@ sub _certificate {
     return unless $cert;
     Net::SSLeay::CTX_use_certificate_chain_file($ctx, $cert) || _die($cert);
     return Net::SSLeay::CTX_use_PrivateKey_file($ctx, $key, Net::SSLeay::FILETYPE_PEM()) || _die($key);
+}
+
+sub _client {
+    my ($ctx, $opt) = @_;
+
+    Net::SSLeay::CTX_set_alpn_protos($ctx, $opt->{alpn}) if $opt->{alpn};
+    Net::SSLeay::CTX_set_post_handshake_auth($ctx, 1) if $opt->{later};
+    Net::SSLeay::CTX_set_mode($ctx, $send_fallback) if $opt->{fallback};
+    Net::SSLeay::CTX_set_options($ctx, Net::SSLeay::OP_NO_TICKET()) if defined $opt->{tickets} && !$opt->{tickets};
+    return unless $opt->{verify};
+    Net::SSLeay::CTX_set_verify($ctx, Net::SSLeay::VERIFY_PEER(), undef);
+    Net::SSLeay::X509_VERIFY_PARAM_set1_host(Net::SSLeay::CTX_get0_param($ctx), $opt->{verify}) if $opt->{verify} ne '1';
+    return;
 }
 
 sub _server {
@@ -85,7 +107,7 @@ sub _server {
 sub _die { die "TLS: $_[0]: ", Net::SSLeay::ERR_error_string(Net::SSLeay::ERR_get_error()), "\n" }
 
 # new(connected socket, context => ..., %options): those of Usher::Wire, and
-#   client       => 1 for that side; name => the server's, for SNI
+#   client       => 1 for that side; name => the server's, for SNI; session => one to resume
 #   late_tickets => hold a session's tickets back until something is sent
 sub new {
     my ($class, $sock, %opt) = @_;
@@ -95,6 +117,7 @@ sub new {
     @$self{qw(from to out)} = (Net::SSLeay::BIO_new(Net::SSLeay::BIO_s_mem()), Net::SSLeay::BIO_new(Net::SSLeay::BIO_s_mem()), '');
     Net::SSLeay::set_bio($ssl, $self->{from}, $self->{to});
     Net::SSLeay::set_tlsext_host_name($ssl, $self->{name}) if $self->{client} && $self->{name};
+    Net::SSLeay::set_session($ssl, $self->{session}) if $self->{session};
     $self->{client} ? Net::SSLeay::set_connect_state($ssl) : Net::SSLeay::set_accept_state($ssl);
     return $self;
 }
