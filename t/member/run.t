@@ -84,6 +84,26 @@ shell('dash');
     is_deeply [grep { $_->{wrong} ne '' } $server->requests], [], 'all was signed';
 }
 
+# TERM while a reload is on its way, and right after it: its processes may not take signals yet.
+for my $shell (['dash'], ['busybox', 'sh'], ['dash']) {
+    shell(@$shell);
+    my $server = Usher::MemberServer->new(%keys);
+    my $run = member_run(member_config(PROXY => $server->url));
+    ok wait_until { methods($server) =~ /heartbeat/ }, "@$shell: runs";
+    $run->signal('STOP');
+    $run->signal($_) for qw(HUP TERM CONT);
+    is $run->code, 0, 'HUP and TERM at once: ends' or diag $run->text;
+    like methods($server), qr/drain.* DELETE$/, 'and has signed out';
+    $run = member_run(member_config(PROXY => $server->url));
+    ok wait_until { methods($server) =~ /DELETE PUT POST-heartbeat/ }, 'runs';
+    $run->signal('HUP');
+    ok wait_until { $run->text =~ /was read anew/ }, 'reads its configuration anew';
+    $run->signal('TERM');
+    is $run->code, 0, 'TERM right after it: ends' or diag $run->text;
+    like methods($server), qr/DELETE.* DELETE$/, 'and has signed out';
+}
+shell('dash');
+
 # Killed: nobody goes on for it.
 {
     my $server = Usher::MemberServer->new(%keys);
