@@ -86,6 +86,7 @@ Listen 127.0.0.1:$self->{port}
 DocumentRoot $root/htdocs
 GracefulShutdownTimeout 5
 KeepAlive On
+KeepAliveTimeout @{[ 5 * patience ]}
 EOT
 }
 
