@@ -22,7 +22,7 @@ my ($secret, $one, $two) = map { "ajp://$_:$port" } '127.1', '127.0.1', 'localho
 my $tls = certificates();
 my %tls_port = map { $_ => free_port() } qw(usher stock);
 my $conf = <<"EOT" . ($six ? "Listen [::1]:\@PORT\@\nProxyPass /six/ @{[ $six->url('/') ]}\n" : '');
-ProxyTimeout 5
+ProxyTimeout @{[ 5 * patience ]}
 LimitRequestFieldSize 70000
 LimitRequestLine 70000
 <Directory />

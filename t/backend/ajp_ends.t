@@ -16,6 +16,7 @@ my $httpd = backend_httpd(<<"EOT");
 Timeout 20
 UsherReplayBudget percent=100 least=1000
 ProxyPass /kept/ @{[ $kept->url('/') ]}
+ProxyPass /calm/ @{[ $floods->url('/') ]}
 <Location /total/>
     ProxyPass @{[ $floods->url('/') ]}
     UsherBackendTimeout total=1s
@@ -93,7 +94,7 @@ subtest 'answers that are whole' => sub {
             my $client = Usher::Client->new(port => $httpd->port);
             my $answer = $client->request($method, '/two/whole', ['X-Id' => $id, @$conditional], $method eq 'POST' ? 'body' : undef);
             is(tells($answer), "$status complete " . (@body ? 'whole' : ''), "$name, $how: the answer");
-            cmp_ok($answer->{time}, '<', 0.7, 'at once');
+            in_time($answer->{time}, 0.7, 'at once');
             is(tells($client->request(GET => '/two/ok', ['X-Id' => "next-$id"])), '200 complete ok', 'the next request');
             is(scalar $backend->deliveries("next-$id"), 1, 'goes to the same member');
             is((($backend->deliveries("next-$id"))[0] // {})->{n}, 1, 'over another connection');
@@ -137,25 +138,31 @@ subtest 'floods' => sub {
     );
     for my $name (sort keys %flood) {
         my ($method, $play, $tells, $total) = @{ $flood{$name} };
-        $floods->close_idle;
-        reset_all();
-        $floods->on('/flood', $play);
+        my $place = $total ? 'total' : 'calm';
         my $id = "flood-$name" =~ s/\W/-/gr;
-        my $client = Usher::Client->new(port => $httpd->port);
-        my $start = time;
-        $client->send(http_request($method => '/total/flood', ['X-Id' => $id]));
-        pass_time(1.2) if $name =~ /client/;
-        my $answer = $client->answer(head => $method eq 'HEAD', timeout => 6, discard => 1);
+        my ($answer, $start);
+        # Where even the head comes when total= is over: once more.
+        in_calm {
+            $floods->close_idle;
+            reset_all();
+            $floods->on('/flood', $play);
+            my $client = Usher::Client->new(port => $httpd->port);
+            $start = time;
+            $client->send(http_request($method => "/$place/flood", ['X-Id' => $id .= 'x']));
+            pass_time(1.2) if $name =~ /client/;
+            $answer = $client->answer(head => $method eq 'HEAD', timeout => 6, discard => 1);
+            tells($answer) =~ $tells;
+        };
         like(tells($answer), $tells, "$name: " . ($total ? 'until total= is over' : 'told from a body'));
         soon($start, 3, 'in its time');
         ok((wait_until { !grep { $_->{state} ne 'closed' } $floods->connections } 3), 'the connection is closed');
         like(logged($httpd, $id)->{state}, $name =~ /client/ ? qr/^[cs]/ : $total ? qr/^[sP]/ : qr/^[-SP]/, $name =~ /client/ ? 'who was slow' : 'the client is not blamed');
-        is(tells(ask($httpd, GET => '/total/ok')), '200 complete ok', 'the next request is served');
+        is(tells(ask($httpd, GET => '/calm/ok')), '200 complete ok', 'the next request is served');
     }
     # As many as a container may send.
     reset_all();
     $floods->on('/some', [$flushes, $head, $flushes, ajp_body_chunk('x'), $flushes, ajp_end()]);
-    is(tells(ask($httpd, GET => '/total/some')), '200 complete x', 'some hundreds are none');
+    is(tells(ask($httpd, GET => '/calm/some')), '200 complete x', 'some hundreds are none');
 };
 
 # The client has got nothing, and the container nothing but the head and what it asked for.

@@ -16,6 +16,7 @@ use Usher::Wait;
 my ($backend, $other, $kept, $pinged) = map { Usher::Backend->new(protocol => 'ajp') } 1 .. 4;
 my $deaf = Usher::Backend->new(protocol => 'ajp', rcvbuf => 4096);
 my $unix = Usher::Backend->new(protocol => 'ajp', unix => 1);
+my $ping = patience > 1 ? 3000 : 300; # ms
 my $clusters = grep { $_ eq 'usher_balancer' } Usher::Env::usher_modules();
 my $drain = sub {
     my ($name, $more) = @_;
@@ -43,7 +44,7 @@ ProxyPass /deaf/ @{[ $deaf->url('/') ]}
     ProxyErrorOverride On
 </Location>
 ProxyPass /kept/ @{[ $kept->url('/') ]}
-ProxyPass /ping/ @{[ $pinged->url('/') ]} ping=300ms
+ProxyPass /ping/ @{[ $pinged->url('/') ]} ping=${ping}ms
 ProxyPass /unix/ "@{[ $unix->url('/') ]}"
 <Proxy balancer://two>
     BalancerMember ajp://127.0.1:@{[ $backend->port ]}
@@ -52,8 +53,8 @@ ProxyPass /unix/ "@{[ $unix->url('/') ]}"
 </Proxy>
 ProxyPass /two/ balancer://two/
 <Proxy balancer://pings>
-    BalancerMember ajp://127.1:@{[ $pinged->port ]} ping=300ms
-    BalancerMember ajp://127.1:@{[ $other->port ]} ping=300ms lbset=1
+    BalancerMember ajp://127.1:@{[ $pinged->port ]} ping=${ping}ms
+    BalancerMember ajp://127.1:@{[ $other->port ]} ping=${ping}ms lbset=1
     UsherBackendRest Off
 </Proxy>
 ProxyPass /pings/ balancer://pings/
@@ -162,7 +163,7 @@ subtest 'ping=' => sub {
             $answer = over_one($method => '/pings/ok', ['X-Id' => "next-$id"]);
             is(tells($answer), '200 complete ok', 'never answered: the next member');
             is(scalar $other->deliveries("next-$id") . scalar $pinged->deliveries("next-$id"), '10', 'sent there only');
-            cmp_ok($answer->{time}, '<', 1.5, 'soon');
+            cmp_ok($answer->{time}, '<', 5 * $ping / 1000, 'soon');
             $answer = over_one($method => '/ping/ok', ['X-Id' => "none-$id"]);
             like($answer->{status}, qr/^50[234]$/, 'where there is none, an error');
             is(scalar $pinged->deliveries("none-$id"), 0, 'and nothing is sent');
@@ -175,11 +176,16 @@ subtest 'a CPING over what was idle for long' => sub {
     push @cases, [GET => 10.5, 1] if $ENV{USHER_LONG};
     for my $case (@cases) {
         my ($method, $idle, $pings) = @$case;
-        $kept->close_idle;
-        reset_all();
-        over_one(GET => '/kept/ok');
-        pass_time($idle);
-        my $answer = over_one($method => '/kept/ok');
+        my $answer;
+        # It may be idle for longer than meant, or its CPONG be late.
+        in_calm {
+            $kept->close_idle;
+            reset_all();
+            over_one(GET => '/kept/ok');
+            pass_time($idle);
+            $answer = over_one($method => '/kept/ok');
+            pings($kept) == $pings && 1 == $kept->connections;
+        };
         is(tells($answer), '200 complete ok', "$method after $idle s");
         is(pings($kept), $pings, $pings ? 'with a CPING' : 'without a CPING');
         is(scalar $kept->connections, 1, 'over the same connection');
@@ -194,7 +200,7 @@ subtest 'a CPING over what was idle for long' => sub {
         my $answer = over_one(POST => '/kept/ok', ['X-Id' => 'aged']);
         is(tells($answer), '200 complete ok', 'not answered: it goes on over a fresh connection');
         is(scalar $kept->deliveries('aged'), 1, 'sent once');
-        cmp_ok($answer->{time}, '<', 2.5, 'a CPONG has a second');
+        in_time($answer->{time}, 2.5, 'a CPONG has a second');
     }
 };
 
@@ -392,15 +398,15 @@ subtest 'a container that reads late' => sub {
 
 subtest 'an error page of httpd\'s own' => sub {
     for my $case (['trickles' => [trickle(join('', map { ajp_body_chunk('x') } 1 .. 40), 8, 0.05), ajp_end()]], ['never ends' => [ajp_body_chunk('x'), stall]],
-        ['is short' => [ajp_body_chunk('x'), ajp_end()]]) {
+        ['is short' => []]) {
         my ($name, $rest) = @$case;
         $kept->close_idle;
         reset_all();
-        $kept->on('/error', [ajp_send_headers(500, []), @$rest]);
+        $kept->on('/error', @$rest ? [ajp_send_headers(500, []), @$rest] : ajp_answer(500, [], 'x'));
         $client = undef;
         my $answer = over_one(GET => '/own/error');
         like(tells($answer), qr/^500 complete .*Internal Server Error/s, "instead of a page that $name");
-        cmp_ok($answer->{time}, '<', 0.6, 'soon');
+        in_time($answer->{time}, 0.6, 'soon');
         is(tells(over_one(GET => '/own/ok')), '200 complete ok', 'the next request is served');
         is(($kept->requests('/ok'))[0]{n}, $name =~ /short/ ? 2 : 1, $name =~ /short/ ? 'over the same connection' : 'over another connection') if $ENV{USHER_MPM} ne 'prefork';
     }

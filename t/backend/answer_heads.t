@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 use Test::More;
 use Usher::Backend;
 use Usher::SameTest;
+use Usher::Wait;
 
 my $backend = Usher::Backend->new;
 my $unix = Usher::Backend->new(unix => 1);
@@ -44,7 +45,7 @@ my %vhosts = (
 my $vhosts = join '', map { "<VirtualHost *>\nServerName $_\n$vhosts{$_}\n</VirtualHost>\n" } sort keys %vhosts;
 my $locations = join '', map { "<Location /$_/>\nProxyPass $to/\n$places{$_}\n</Location>\n" } sort keys %places;
 my $conf = <<"EOT" . $locations . <<"EOT" . $vhosts;
-ProxyTimeout 5
+ProxyTimeout @{[ 5 * patience ]}
 ProxyPass /unix/ "$socket|http://backend.example/"
 ProxyPassReverse /unix/ http://backend.example/
 ProxyPass /bal/ balancer://one/

@@ -113,11 +113,20 @@ subtest 'gone while it sends' => sub {
     }
 };
 
+# A connection to this port that has no answer yet
+sub is_connecting {
+    my ($port) = @_;
+    my $address = sprintf '0100007F:%04X', $port;
+
+    open my $fh, '<', '/proc/net/tcp' or return 1;
+    return scalar grep { (split)[2] eq $address && (split)[3] eq '02' } <$fh>;
+}
+
 subtest 'gone while connecting' => sub {
     $full->full;
     my $client = Usher::Client->new(port => $httpd->port);
     $client->send(http_request(GET => '/full/ok', ['X-Id' => 'connecting']));
-    wait_until { 0 } 0.2;
+    ok((wait_until { is_connecting($full->port) }), 'it is at that');
     my $start = time;
     $client->reset;
     like(logged($httpd, 'connecting')->{state} // '', qr/^CC$/, 'state CC');
@@ -134,7 +143,7 @@ subtest 'the end of the sending side' => sub {
             for my $body (undef, 'body') {
                 my $id = "$fin-$name-" . ($body // 'none') =~ s/\W/-/gr;
                 $backend->clear;
-                $backend->on('/wait', [stall(1.5), http_answer(200, [], 'an answer after all')]) if !$goes_on;
+                $backend->on('/wait', [stall]) if !$goes_on;
                 $backend->on('/wait', [stall(0.3), http_answer(200, [], 'an answer after all')]) if $goes_on;
                 my $client = Usher::Client->new(port => $httpd->port);
                 $client->send(http_request($body ? 'POST' : 'GET', "/$fin/wait", ['X-Id' => $id, @$headers], $body, version => $version));
@@ -148,7 +157,7 @@ subtest 'the end of the sending side' => sub {
                 } else {
                     isnt($end->{status} // 0, 200, "$what: ends the request");
                     soon($start, 1.3, 'within a second');
-                    ok((wait_until { ($backend->deliveries($id))[0]{gone_at} } 1), 'the member sees it');
+                    ok((wait_until { ($backend->deliveries($id))[0]{gone_at} } 2), 'the member sees it');
                     is(logged($httpd, $id)->{state} // '', 'CH', 'state CH');
                 }
             }

@@ -6,6 +6,7 @@ use warnings FATAL => 'all';
 use Test::More;
 use Usher::Backend;
 use Usher::SameTest;
+use Usher::Wait;
 
 my $backend = Usher::Backend->new;
 my $unix = Usher::Backend->new(unix => 1);
@@ -71,7 +72,7 @@ my $vhosts = join '', map { "<VirtualHost *>\nServerName $_\n$vhosts{$_}\nRewrit
 my %all = (%places, %hooks);
 my $locations = join '', map { "<Location /$_/>\nProxyPass $to/\n$all{$_}\n</Location>\n" } sort keys %all;
 my $conf = <<"EOT" . ($six ? "ProxyPass /six/ @{[ $six->url('/') ]}\n" : '') . $locations . <<"EOT" . $vhosts;
-ProxyTimeout 5
+ProxyTimeout @{[ 5 * patience ]}
 LimitRequestFields 200
 LimitRequestFieldSize 70000
 <Directory \@HTDOCS\@>
@@ -85,7 +86,7 @@ ProxyPass /mapped/ $to/ mapping=encoded
 ProxyPass /deep/ $to/a/b/
 ProxyPass /bare $to
 ProxyPass /upper/ http://LocalHost:$port/
-ProxyPass /ping/ $to/ping/ ping=2
+ProxyPass /ping/ $to/ping/ ping=@{[ 2 * patience ]}
 <Location /pingset/>
     ProxyPass $to/ping/
     RequestHeader set Expect other

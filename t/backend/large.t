@@ -22,9 +22,9 @@ my $unix = Usher::Backend->new(unix => 1);
 my $urgent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => free_port(), Listen => 1, ReuseAddr => 1)
     or BAIL_OUT("no port: $!");
 my $httpd = backend_httpd(<<"EOT", modules => [qw(env logio ratelimit reqtimeout status)]);
-Timeout 2
+Timeout @{[ 2 * patience ]}
 MaxKeepAliveRequests 0
-UsherBackendTimeout between=1s
+UsherBackendTimeout between=20s
 UsherReplay off
 LogFormat "%{X-Id}i %B %O %I" bytes
 CustomLog logs/bytes_log bytes
@@ -35,8 +35,8 @@ CustomLog logs/bytes_log bytes
 <Location /plain/>
     SetEnv usher-no-splice
 </Location>
-<Location /slow/>
-    UsherBackendTimeout between=20s
+<Location /halts>
+    UsherBackendTimeout between=1s
 </Location>
 ProxyPass /filter/ @{[ $backend->url('/') ]}
 ProxyPass /urgent/ http://127.0.0.1:@{[ $urgent->sockport ]}/
@@ -154,10 +154,16 @@ subtest 'cut by the backend' => sub {
     for my $way (['cut', cut], ['reset', stall(0.1), rst], ['halt', stall]) {
         my ($name, @then) = @$way;
         for my $sent (200_000, $large - 4096, $large - 1) {
+            my $uri = $name eq 'halt' ? '/halts' : '/c';
             my $id = "$name-$sent";
+            my $end;
             $backend->clear;
-            $backend->on('/c', answer_of($large, $sent, @then));
-            my $end = asking('/c', $id)->answer(discard => 1);
+            $backend->on($uri, answer_of($large, $sent, @then));
+            # All of it has to be taken in that moment, or in that time.
+            in_calm {
+                $end = asking($uri, $id .= 'x')->answer(discard => 1);
+                $end->{body_len} == $sent;
+            };
             is("$end->{status} $end->{end} $end->{body_len}", "200 closed $sent", "$name after $sent bytes: what came, and no more");
             is(logged($httpd, $id)->{state}, $name eq 'halt' ? 'sD' : 'SD', 'the backend did it');
             ok((wait_until { !grep { $_->{state} eq 'open' } $backend->connections } 3), 'no connection to it is left');
@@ -199,7 +205,7 @@ subtest 'the client takes nothing' => sub {
     my $start = time;
     my $client = asking('/n', 'idle');
     is(logged($httpd, 'idle', 8)->{state}, 'CD', 'for longer than Timeout: state CD');
-    cmp_ok(time - $start, '>', 1.8, 'not before');
+    cmp_ok(time - $start, '>', 1.8 * patience, 'not before');
     isnt($client->answer(discard => 1)->{end}, 'complete', 'it sees that it is cut');
     ok((wait_until { !grep { $_->{state} eq 'open' } $backend->connections } 3), 'no connection to the backend is left');
 

@@ -69,7 +69,7 @@ my $source_port = free_port();
 my $long = '/' . 'long/' x 30 . 'socket';
 my $httpd = backend_httpd(join('', <<"EOT",
 MaxKeepAliveRequests 0
-UsherBackendTimeout connect=400ms first=5s
+UsherBackendTimeout connect=400ms first=20s
 Listen 127.0.0.1:$source_port
 <VirtualHost 127.0.0.1:$source_port>
     ProxySourceAddress 127.0.0.5
@@ -130,6 +130,13 @@ sub connect_time {
     return ($us // 1e9) / 1e6;
 }
 
+# A request that is answered, whose attempt had not to wait for an address that does not answer.
+sub connects_at_once {
+    my ($uri, $id, $method) = @_;
+
+    return in_calm { get($uri, $id .= 'x', $method)->{status} == 200 && connect_time($id) < 0.39 };
+}
+
 # Of the open connections to this port: those whose row has the timer or state.
 sub sockets {
     my ($host, $port, $test) = @_;
@@ -170,13 +177,12 @@ subtest 'an address that does not answer' => sub {
     $full->full;
     is(tells(get('/full/ok', 'full-1')), '200 complete ok', 'the next address is used');
     cmp_ok(connect_time('full-1'), '>=', 0.39, 'after the time that connect= gives');
-    cmp_ok(connect_time('full-1'), '<', 0.79, 'and not much later');
+    in_time(connect_time('full-1'), 0.79, 'and not much later');
     for my $method (qw(GET POST)) {
-        is(get('/full/ok', "full-$method", $method)->{status}, 200, "$method later: answered");
-        cmp_ok(connect_time("full-$method"), '<', 0.39, 'by the address that is known to answer');
+        ok(connects_at_once('/full/ok', "full-$method", $method), "$method later: answered by the address that is known to answer");
     }
-    is(get('/once/ok', "once-$_")->{status}, 200, 'disablereuse=On: the next address is used') for 1, 2;
-    cmp_ok(connect_time('once-2'), '<', 0.39, 'and known the next time');
+    is(get('/once/ok', 'once-1')->{status}, 200, 'disablereuse=On: the next address is used');
+    ok(connects_at_once('/once/ok', 'once-2'), 'and known the next time');
     $full->resume;
     $open->stop;
     is(tells(get('/full/ok', 'full-last')), '200 complete ok', 'when only that one answers again, it is used');
@@ -190,11 +196,11 @@ subtest 'no address answers' => sub {
     my $answer = get('/hole/ok', 'hole');
     is($answer->{status}, 504, 'two that do not answer: 504');
     cmp_ok($answer->{took}, '>=', 0.79, 'each had its time');
-    cmp_ok($answer->{took}, '<', 1.5, 'once');
+    in_time($answer->{took}, 1.5, 'once');
     is(logged($httpd, 'hole')->{state}, 'sC', 'state sC');
     $answer = get('/one/ok', 'one');
     is($answer->{status}, 504, 'one that does not answer: 504');
-    cmp_ok($answer->{took}, '<', 0.75, 'its time passes once');
+    in_time($answer->{took}, 0.75, 'its time passes once');
     is(get('/refused/ok', 'refused')->{status}, 503, 'two that refuse: 503');
     is(logged($httpd, 'refused')->{state}, 'SC', 'state SC');
     is(get("/$_/ok", $_)->{status}, 503, "$_: one refuses, one does not answer: 503") for qw(mixed mixed2);
@@ -210,15 +216,16 @@ subtest 'a backend that moved' => sub {
     for my $method (qw(GET POST)) {
         my $answer = get("/moved-$method/ok", "moved-$method", $method);
         is(tells($answer), '200 complete ok', "$method: the very next request finds it");
-        cmp_ok($answer->{took}, '<', 0.95, 'at once');
+        in_time($answer->{took}, 0.95, 'at once');
         is(scalar $new->deliveries("moved-$method"), 1, 'at its new address');
     }
     $old->start;
 };
 
 subtest 'ttl= and addressttl=' => sub {
-    is(get('/idle-ttl/keep')->{status}, 200, 'ttl=1: answered');
-    is(scalar(grep { $_->{state} ne 'closed' } $slow->connections), 1, 'and the connection is kept');
+    ok((in_calm {
+        get('/idle-ttl/keep')->{status} == 200 && 1 == grep { $_->{state} ne 'closed' } $slow->connections;
+    }), 'ttl=1: answered, and the connection is kept');
     SKIP: {
         skip 'httpd has no addressttl=', 6 unless $ttl;
         $full->full;
@@ -229,19 +236,18 @@ subtest 'ttl= and addressttl=' => sub {
         $names->set('ttl.test' => undef);
         ok($names->wait_asked('ttl.test', 4), 'then the name is not known any more');
         is((grep { get('/ttl/ok')->{status} == 200 } 1 .. 50), 50, 'it keeps the address that it had');
-        get('/again/ok', 'again');
-        cmp_ok(connect_time('again'), '<', 0.39, 'what did not answer is remembered, also when the name was looked up');
+        ok(connects_at_once('/again/ok', 'again'), 'what did not answer is remembered, also when the name was looked up');
         $full->resume;
     }
     ok((wait_until { !grep { $_->{state} ne 'closed' } $slow->connections } 3.5), 'ttl=1: not kept for long');
-    is(join(' ', map { $_->{closed_by} // 'nobody' } $slow->connections), 'peer', 'closed by httpd');
+    is(scalar(grep { ($_->{closed_by} // 'nobody') ne 'peer' } $slow->connections), 0, 'closed by httpd');
 };
 
 subtest 'a name that is not known' => sub {
     for my $method (qw(GET POST)) {
         my $answer = get('/late/ok', "late-$method", $method);
         is($answer->{status}, 503, "$method: 503");
-        cmp_ok($answer->{took}, '<', 1.5, 'at once');
+        in_time($answer->{took}, 1.5, 'at once');
     }
     ok($httpd->log->wait_for(qr/USHER2016: http:\/\/late\.test:\d+: its name is not known \(.*\); the client got 503/, 2),
         'the log says why');
@@ -250,7 +256,7 @@ subtest 'a name that is not known' => sub {
     $names->hang('first.test');
     my $answer = get('/first/ok', 'first');
     is($answer->{status}, 503, 'one that the name server does not tell: 503');
-    cmp_ok($answer->{took}, '<', 4, 'soon');
+    in_time($answer->{took}, 4, 'soon');
     $names->answer('first.test');
     is(tells(get('/first/ok')), '200 complete ok', 'as soon as it does it is served');
 };
@@ -312,7 +318,7 @@ subtest 'a name server that does not answer' => sub {
         $longest = $answer->{took} if $longest < $answer->{took};
         is($answer->{status}, 200, 'meanwhile requests are served');
     }
-    cmp_ok($longest, '<', 0.9, 'at once');
+    in_time($longest, 0.9, 'at once');
     $kept->close_idle;
     ok((wait_until { !sockets('127.0.0.1', $kept->port, sub { $_[0][3] eq '08' }) } 2.5),
         'a connection that its backend closed is closed as ever');

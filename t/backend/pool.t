@@ -11,7 +11,7 @@ use Usher::Client ();
 use Usher::Wait;
 
 my $prefork = $ENV{USHER_MPM} eq 'prefork';
-my %member = map { $_ => Usher::Backend->new } qw(plain once one ttl name two);
+my %member = map { $_ => Usher::Backend->new } qw(plain once one queue ttl name two);
 my $unix = Usher::Backend->new(unix => 1);
 my $six = eval { Usher::Backend->new(host => '::1') };
 my $httpd = backend_httpd(<<"EOT" . ($six ? "ProxyPass /six/ @{[ $six->url('/') ]}\n" : ''));
@@ -19,6 +19,7 @@ UsherBackendTimeout first=5s
 ProxyPass /plain/ @{[ $member{plain}->url('/') ]}
 ProxyPass /once/ @{[ $member{once}->url('/') ]} disablereuse=on
 ProxyPass /one/ @{[ $member{one}->url('/') ]} max=1 acquire=300
+ProxyPass /queue/ @{[ $member{queue}->url('/') ]} max=1 acquire=20000
 ProxyPass /ttl/ @{[ $member{ttl}->url('/') ]} ttl=1
 ProxyPass /name/ http://localhost:@{[ $member{name}->port ]}/
 ProxyPass /unix/ "@{[ $unix->url('/') ]}"
@@ -104,11 +105,13 @@ subtest 'closed by the member while idle' => sub {
     }
     if (!$prefork) {
         $backend->clear;
-        $backend->on('/slow', [stall(0.5), $keep]);
+        $backend->on('/many', [hold('many'), $keep]);
         my @many = map { Usher::Client->new(port => $httpd->port) } 1 .. 8;
-        $_->send(http_request(GET => '/plain/slow')) for @many;
+        $_->send(http_request(GET => '/plain/many')) for @many;
+        wait_until { $backend->holding('many') == 8 };
+        $backend->release('many');
         $_->answer for @many;
-        cmp_ok(scalar(grep { $_->{state} eq 'idle' } $backend->connections), '>=', 8, 'eight are kept');
+        ok((wait_until { 8 <= grep { $_->{state} eq 'idle' } $backend->connections }), 'eight are kept');
         $backend->close_idle;
         ok((wait_until { !half_closed($backend->port) } 2.5), 'and closed within two seconds when the member closed them');
     }
@@ -128,7 +131,7 @@ subtest 'requests that meet a closing connection' => sub {
     }
     is($status{'GET 200'}, 80, 'every GET is served') or diag explain \%status;
     is(($status{'POST 200'} // 0) + ($status{'POST 502'} // 0), 40, 'every POST is served or a 502');
-    cmp_ok($status{'POST 200'} // 0, '>=', 36, 'and most are served');
+    cmp_ok($status{'POST 200'} // 0, '>=', 40 - 4 * patience, 'and most are served');
     my %times;
     ++$times{ $_->{header}{'x-id'} } for grep { $_->{method} eq 'POST' } $backend->requests;
     is(scalar(grep { $_ > 1 } values %times), 0, 'no POST came twice');
@@ -138,8 +141,11 @@ subtest 'the member says how long it keeps them' => sub {
     my $backend = $member{plain};
     $backend->clear;
     $backend->on('/three', http_answer(200, ['Keep-Alive' => 'timeout=3, max=100'], 'x'));
-    get('/plain/three') for 1 .. 2;
-    is(($backend->requests)[-1]{n}, ($backend->requests)[0]{n} + 1, 'timeout=3: used again at once');
+    ok((in_calm {
+        get('/plain/three') for 1 .. 2;
+        my ($first, $second) = ($backend->requests)[-2, -1];
+        $second->{n} == $first->{n} + 1;
+    }), 'timeout=3: used again at once');
     my $left = time + 2.1;
     wait_until { time > $left } 3;
     get('/plain/three');
@@ -174,11 +180,12 @@ subtest 'unread bytes' => sub {
 
 # Each child of the prefork MPM has one thread.
 subtest 'no more than max' => sub {
-    my $backend = $member{one};
-    $backend->on('/hold', [hold('busy'), $keep]);
-    my $first = Usher::Client->new(port => $httpd->port);
-    $first->send(http_request(GET => '/one/hold'));
-    wait_until { $backend->holding('busy') };
+    my @first = map { Usher::Client->new(port => $httpd->port) } 1, 2;
+    for my $place (qw(one queue)) {
+        $member{$place}->on('/hold', [hold('busy'), $keep]);
+        $first[ $place eq 'queue' ]->send(http_request(GET => "/$place/hold"));
+        wait_until { $member{$place}->holding('busy') };
+    }
     my $start = time;
     my $second = ask($httpd, GET => '/one/ok', ['X-Id' => 'limit']);
     is($second->{status}, 503, 'max=1 and busy: 503');
@@ -186,12 +193,12 @@ subtest 'no more than max' => sub {
     soon($start, 2, 'not much later');
     like(logged($httpd, 'limit')->{attempts} // '', qr/=limit/, 'told so');
     my $third = Usher::Client->new(port => $httpd->port);
-    $third->send(http_request(GET => '/one/ok'));
+    $third->send(http_request(GET => '/queue/ok'));
     wait_until { 0 } 0.1;
-    $backend->release('busy');
-    is($third->answer->{status}, 200, 'who waited gets it when it is free');
-    is($first->answer->{status}, 200, 'as the first');
-    is(scalar $backend->connections, 1, 'over one connection, all of them');
+    $member{$_}->release('busy') for qw(one queue);
+    is($third->answer->{status}, 200, 'who waits for longer gets it when it is free');
+    is($_->answer->{status}, 200, 'as the first') for @first;
+    is(scalar $member{$_}->connections, 1, 'over one connection, all of them') for qw(one queue);
 } if !$prefork;
 
 subtest 'a member that was away' => sub {

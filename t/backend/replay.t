@@ -16,7 +16,6 @@ my $pair = sub { return pair_conf($a, $b, @_) };
 my $free = 'UsherBackendRest Off';
 my $httpd = backend_httpd(<<"EOT", modules => [qw(setenvif headers)]);
 UsherReplayBudget percent=100 least=1000
-UsherBackendTimeout first=400ms connect=400ms
 @{[ map { $pair->("replay-$_", "$free\nUsherReplay $_") } qw(off safe idempotent) ]}
 @{[ $pair->('default', $free) ]}
 @{[ $pair->('none', "$free\nUsherReplayBuffer memory=0 file=0") ]}

@@ -18,7 +18,7 @@ my $switching = Usher::Backend->new;
 my $far = Usher::Backend->new;    # a proxy, as it were
 my ($to, $port) = ($backend->url, $backend->port);
 my $conf = <<"EOT";
-ProxyTimeout 5
+ProxyTimeout @{[ 5 * patience ]}
 ProxyPass        /plain/ $to/
 ProxyPassReverse /plain/ $to/
 ProxyPassReverseCookieDomain backend.example www.example

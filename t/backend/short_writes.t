@@ -20,9 +20,9 @@ my $file = Usher::Env::builddir() . "/t/work/short-$$";
 my $httpd = tls_httpd(trusting() . <<"EOT" . join('', map { "ProxyPass /$_/ " . $backend{$_}->url('/') . " iobuffersize=65536\n" } @kinds),
 LimitRequestFieldSize 70000
 LimitRequestLine 70000
-UsherBackendTimeout send=3s first=3s
+UsherBackendTimeout send=@{[ 3 * patience ]}s first=@{[ 3 * patience ]}s
 UsherReplay off
-ProxyPass /ping/ @{[ $ping->url('/') ]} ping=2
+ProxyPass /ping/ @{[ $ping->url('/') ]} ping=@{[ 2 * patience ]}
 EOT
     preload => Usher::Env::builddir() . '/.libs/ushertestshort.so', env => { USHERTEST_SHORT => $file });
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);

@@ -68,7 +68,7 @@ subtest 'max=, several virtual hosts' => sub {
 SSLProxyEngine On
 SSLProxyCheckPeerName off
 <Proxy balancer://limited>
-    BalancerMember @{[ $member->url ]} max=1 acquire=5000
+    BalancerMember @{[ $member->url ]} max=1 acquire=30000
 </Proxy>
 EOT
 <VirtualHost *:\@PORT\@>

@@ -19,10 +19,12 @@ my $backend = Usher::Backend->new(rcvbuf => 65536, sndbuf => 65536);
 my $url = $backend->url('/');
 my $ws_url = $url =~ s/^http/ws/r;
 my $httpd = backend_httpd(<<"EOT", modules => [qw(env reqtimeout)]);
-Timeout 1
-RequestReadTimeout body=1
+Timeout @{[ patience ]}
+RequestReadTimeout body=@{[ patience ]}
 SendBufferSize 65536
-UsherBackendTimeout total=1500ms
+<Location /short/>
+    UsherBackendTimeout total=1500ms
+</Location>
 ProxyPass /any/ ${url}any/ upgrade=ANY timeout=20
 ProxyPass /ws/ ${ws_url}ws/ timeout=20
 ProxyPass /short/ ${ws_url}short/ timeout=1
@@ -138,7 +140,7 @@ sub cpu {
 subtest 'waiting costs nothing' => sub {
     on('/halfway', [switch_to('raw/1'), half_close]);
     on('/silent', [switch_to, stall]);
-    on('/deaf', [switch_to, stall(2), cut]);
+    on('/deaf', [switch_to, stall(2 * patience), cut]);
     on('/flood', [switch_to, fill(1_500_000), rst]);
     my ($halfway, $ended, $full, $stalled) = map { new_id() } 1 .. 4;
     my @clients = (upgraded('/any/halfway', $halfway), upgraded('/any/deaf', $ended), upgraded('/any/flood', $full), upgraded('/any/silent', $stalled));
@@ -146,7 +148,7 @@ subtest 'waiting costs nothing' => sub {
     my $put = $clients[3]->send('x' x 30_000_000, 0.5);
     my $before = cpu();
     select undef, undef, undef, 0.8;
-    cmp_ok(cpu() - $before, '<', 0.1, 'one side has ended, one does not read, the other is gone');
+    cmp_ok(cpu() - $before, '<', 0.1 * patience, 'one side has ended, one does not read, the other is gone');
     is(connection_of($_)->{state}, 'open', 'still open') for $halfway, $ended, $stalled;
     my ($bytes, $how) = $clients[2]->read_all;
     is(length $bytes, 1_500_000, 'what a backend said before it broke is delivered');
@@ -159,15 +161,19 @@ subtest 'waiting costs nothing' => sub {
 };
 
 subtest 'silence' => sub {
-    my $id = new_id();
     on('/chat', [@echo]);
-    my $ws = ws('/short/chat', $id);
-    my $start = time;
-    for (1 .. 4) {
-        select undef, undef, undef, 0.4;
-        $ws->say('x');
-        $ws->message;
-    }
+    my ($id, $ws, $start);
+    ok((in_calm {
+        $ws = ws('/short/chat', $id = new_id());
+        $start = time;
+        my $said = 0;
+        for (1 .. 4) {
+            select undef, undef, undef, 0.4;
+            $ws->say('x');
+            ++$said if $ws->message;
+        }
+        $said == 4;
+    }), 'one that is not silent for so long');
     is($ws->message(3), undef, 'closed');
     is($ws->{how}, 'closed', 'in good order');
     cmp_ok(time - $start, '>', 2.4, 'not while something is said, whatever total= says');
@@ -180,7 +186,11 @@ subtest 'silence' => sub {
     ok($httpd->log->wait_for(qr/USHER2021: \Q$ws_url\E\S*: nothing went through/, 3), 'and the log says so');
 
     on('/flood', [switch_to, fill(50_000_000), cut]);
-    my $client = ws('/short/flood', $id = new_id())->{client};
+    in_calm {
+        $ws = ws('/short/flood', $id = new_id());
+        !$ws->{refused};
+    };
+    my $client = $ws->{client};
     ok(is_closed($id, 5), 'a client that takes nothing');
     is(logged($httpd, $id)->{state}, 'cD', 'state: the client was too slow');
     $client->reset;
@@ -207,7 +217,7 @@ subtest 'restarts' => sub {
 # An httpd that ends: with a tunnel, and a client that is told so.
 sub ending_httpd {
     my $ending = backend_httpd(<<"EOT");
-GracefulShutdownTimeout 1
+GracefulShutdownTimeout @{[ 4 * patience - 3 ]}
 ProxyPass /ws/ ${ws_url}end-ws/ timeout=60
 EOT
     ok($ending->start, 'another httpd');

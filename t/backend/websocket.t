@@ -36,11 +36,11 @@ my $h2_conf = $has_h2 ? "Protocols h2c http/1.1\nH2WebSockets On\nH2MaxWorkers 6
 my $httpd = backend_httpd('', modules => ['reqtimeout', $has_h2 ? 'http2' : (), $has_tls ? qw(ssl socache_shmcb) : ()]);
 my $tls_conf = $has_tls ? tls_conf() : '';
 $httpd->conf(Usher::BackendTest::usher_log() . <<"EOT");
-Timeout 1
+Timeout @{[ patience ]}
 SendBufferSize 65536
 ReceiveBufferSize 65536
 ProxyReceiveBufferSize 65536
-RequestReadTimeout body=1
+RequestReadTimeout body=@{[ 2 * patience - 1 ]}
 $h2_conf
 ProxyPass /http/ ${url}http/ upgrade=websocket timeout=20
 ProxyPass /ws/ ${ws_url}ws/ timeout=20
@@ -297,7 +297,7 @@ subtest 'large, both ways at once' => sub {
     my $client = upgraded('/any/both', $id);
     my ($sent, $got) = (0, 0);
     my $sha = Digest::SHA->new(1);
-    my $end = time + 30;
+    my $end = time + 30 * patience;
     while ($sent < $large && time < $end) {
         $sent += $client->send(pattern($sent, 65536), 0.01);
         $client->wire->read_more(0);
@@ -337,7 +337,7 @@ subtest 'a client that writes all before it reads' => sub {
     # An echo takes no more until it is read from.
     on('/echo', [switch_to, echo_bytes, cut]);
     $client = upgraded('/any/echo', $id = new_id());
-    $put = $client->send(pattern(0, $large), 0.7);
+    $put = $client->send(pattern(0, $large), 0.7 * patience);
     cmp_ok($put, '<', $large, "with an echo it stalls ($put bytes)");
     cmp_ok($put, '>', 100_000, 'within bounds');
     my $memory = memory();
@@ -348,14 +348,14 @@ subtest 'a client that writes all before it reads' => sub {
         $got += length $client->wire->{in};
         $sha->add(substr $client->wire->{in}, 0, length $client->wire->{in}, '');
     };
-    my $end = time + 30;
+    my $end = time + 30 * patience;
     while ($put < $large && time < $end) {
         $client->wire->read_more(0.05);
         $take->();
         $put += $client->send(substr(pattern($put, 65536 < $large - $put ? 65536 : $large - $put), 0), 0);
     }
     $client->half_close;
-    while ($client->wire->read_more(10) eq 'data') { $take->() }
+    while ($client->wire->read_more(10 * patience) eq 'data') { $take->() }
     is($got, $large, 'and goes on');
     is($sha->hexdigest, pattern_sha1($large), 'with nothing lost');
 };

@@ -62,6 +62,8 @@ my $httpd = Usher::Httpd->new(
 @{[ $has_h2 ? 'Protocols h2c http/1.1' : '' ]}
 UsherBanNever -loopback 127.0.0.1
 UsherBanProxies 127.0.5.2
+KeepAliveTimeout 60
+MaxKeepAliveRequests 0
 UsherBanMode enforce
 UsherBanList listed \@ROOT\@/listed
 UsherBanRule trap path=^/trap max=0 for=2h

@@ -78,6 +78,7 @@ Listen 127.0.0.1:$tls https
 Listen 127.0.0.1:$inner
 UsherBanNever -loopback 127.0.0.1
 UsherBanMode enforce
+KeepAliveTimeout 60
 # As sites have it for their application servers: no client has sent that
 RequestHeader set X-Forwarded-Proto https
 RequestHeader merge Via here

@@ -110,9 +110,9 @@ sub asker {
 
     return { pid => $pid, from => $from } if $pid;
     close $from;
-    my ($end, %count) = (0);
+    my ($end, $rounds, %count) = (0, 0);
     $SIG{TERM} = sub { $end = 1 };
-    while (!$end) {
+    while (!$end || $rounds++ <= 10) {
         ++$count{ "$_ " . ask($_) } for 0 .. $#files;
         select undef, undef, undef, 0.005;
     }
@@ -157,7 +157,7 @@ for my $asker (@askers) {
     my @wrong = grep { !/ 404$/ } keys %$count;
 
     is_deeply \@wrong, [], 'nobody was turned away meanwhile' or diag explain $count;
-    cmp_ok $count->{'0 404'}, '>', 10, 'and they did ask';
+    cmp_ok $count->{'0 404'} // 0, '>', 10, 'and they did ask';
 }
 
 Usher::MMDB::put($_, $other) for @files;

@@ -18,25 +18,28 @@ my $member = Usher::Backend->new(rcvbuf => 65536, sndbuf => 65536);
 my $one = Usher::Backend->new;
 my $full = Usher::Backend->new(backlog => 1);
 my $closed = free_port();
+# So many milliseconds, more where the machine stalls.
+sub ms { return $_[0] * patience . 'ms' }
+
 my $httpd = Usher::Httpd->new(
     usher => [qw(usher usher_backend usher_balancer usher_log)],
     modules => [qw(proxy proxy_balancer slotmem_shm log_config alias reqtimeout)],
     conf => one_child() . <<"EOT");
 ServerName www.example.com
-Timeout 1
+Timeout @{[ patience ]}
 SendBufferSize 65536
 LogFormat "%{usher}^US" usher
 CustomLog logs/access_log usher
 UsherReplay off
 UsherBackendRest Off
-UsherBackendTimeout connect=500ms first=500ms between=500ms
-RequestReadTimeout header=1 body=0
+UsherBackendTimeout connect=@{[ ms(500) ]} first=@{[ ms(500) ]} between=@{[ ms(500) ]}
+RequestReadTimeout header=@{[ patience ]} body=0
 Redirect /old /shop
 ProxyPass /old !
 ProxyPass /files !
 <Proxy balancer://app>
     ProxySet lbmethod=usher
-    BalancerMember @{[ $member->url ]} route=tc1 timeout=1 upgrade=ANY
+    BalancerMember @{[ $member->url ]} route=tc1 timeout=@{[ patience ]} upgrade=ANY
 </Proxy>
 <Proxy balancer://down>
     ProxySet lbmethod=usher
@@ -50,15 +53,15 @@ ProxyPass /files !
     ProxySet lbmethod=usher
     BalancerMember @{[ $one->url ]} route=tc4
     UsherMemberMax 1
-    UsherQueue 400ms
+    UsherQueue @{[ ms(400) ]}
 </Proxy>
 <Location /busy/>
-    UsherBackendTimeout first=5s
+    UsherBackendTimeout first=@{[ ms(5000) ]}
 </Location>
 ProxyPass /down/ balancer://down/
 ProxyPass /far/ balancer://far/
 ProxyPass /busy/ balancer://busy/
-ProxyPass /one/ @{[ $one->url('/') ]} max=1 acquire=100 timeout=5
+ProxyPass /one/ @{[ $one->url('/') ]} max=1 acquire=100 timeout=@{[ 5 * patience ]}
 ProxyPass / balancer://app/
 EOT
 ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console);
@@ -91,7 +94,22 @@ sub answered {
 my $page = 'x' x 5000;
 my $whole = http_answer(200, ['Content-Type' => 'text/html'], $page);
 $member->on('/shop', $whole);
-$one->on("/busy$_", [hold("busy$_"), $whole]) for 1 .. 3;
+
+# The member has a request, and holds it until release().
+my $held = 0;
+sub begun_held {
+    my ($path) = @_;
+
+    $one->on($path =~ s{^/\w+}{}r, [hold('held' . ++$held), $whole]);
+    return begun($one, http_request(GET => $path), $path =~ s{^/\w+}{}r);
+}
+
+sub release {
+    my ($client) = @_;
+
+    $one->release("held$held");
+    return $client->answer;
+}
 
 # State, what to look for in the request line, and how it is made to end so.
 my @provoked = (
@@ -105,26 +123,23 @@ my @provoked = (
     ['sC', 'GET /far/shop ', sub { $full->full; answered(http_request(GET => '/far/shop')) }],
     ['CC', 'GET /far/gone ', sub { my $client = client(); $client->send(http_request(GET => '/far/gone')); wait_until { 0 } 0.05; $client->reset }],
     ['CQ', 'GET /busy/gone ', sub {
-        my $first = begun($one, http_request(GET => '/busy/busy1'), '/busy1');
+        my $first = begun_held('/busy/busy1');
         my $second = client();
         $second->send(http_request(GET => '/busy/gone'));
         wait_until { 0 } 0.1;
         $second->reset;
         wait_until { grep { /busy\/gone/ } lines() } 3;
-        $one->release('busy1');
-        $first->answer;
+        release($first);
     }],
     ['SC', 'GET /busy/late ', sub {
-        my $first = begun($one, http_request(GET => '/busy/busy2'), '/busy2');
+        my $first = begun_held('/busy/busy2');
         answered(http_request(GET => '/busy/late'));
-        $one->release('busy2');
-        $first->answer;
+        release($first);
     }],
     ['PC', 'GET /one/late ', sub {
-        my $first = begun($one, http_request(GET => '/one/busy3'), '/busy3');
+        my $first = begun_held('/one/busy3');
         answered(http_request(GET => '/one/late'));
-        $one->release('busy3');
-        $first->answer;
+        release($first);
     }],
     ['CH', 'GET /shop/gone ', sub { $member->on('/shop/gone', [stall]); begun($member, http_request(GET => '/shop/gone'), '/shop/gone')->reset }],
     ['cH', 'POST /shop/upload ', sub {
@@ -171,15 +186,20 @@ my @examples;
 
 for my $try (@provoked) {
     my ($state, $request, $provoke) = @$try;
-    my $before = () = lines();
-    my $line;
+    my ($line, $shown);
 
-    $provoke->();
-    wait_until { ($line) = grep { /"\Q$request\E/ } (lines())[$before .. (() = lines()) - 1]; $line } 5;
-    $line //= '';
+    in_calm {
+        my $before = () = lines();
+        $line = '';
+        $provoke->();
+        wait_until { my @lines = lines(); ($line) = grep { /"\Q$request\E/ } @lines[$before .. $#lines]; $line } 5;
+        $line //= '';
+        $shown = grep { plain($_->{line}) eq plain($line) } @shown;
+        return $shown == 1 && $line =~ / state=\Q$state\E/;
+    };
     push @examples, $line;
     like $line, qr/ state=\Q$state\E/, "$request: $state";
-    is scalar(grep { plain($_->{line}) eq plain($line) } @shown), 1, "$request: the page shows it" or diag plain($line);
+    is $shown, 1, "$request: the page shows it" or diag plain($line);
 }
 
 is_deeply [sort map { plain($_->{line}) } @shown], [sort map { plain($_) } @examples], 'it shows no others';

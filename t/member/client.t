@@ -79,7 +79,7 @@ is last_request()->{field}{host}, 'www.example.test:' . $server->port, 'signed f
 $server->on(qr/./, sessions => 3, times => 3);
 $server->on(qr/./, requests => 1, times => 1);
 is((member($config, 'register'))[0], 0, 'registered');
-($code, $out, $err) = member($config, qw(drain -w 20));
+($code, $out, $err) = member($config, qw(drain -w 60));
 is "$code$err", '0', 'drain -w waits until nothing is left';
 cmp_ok scalar(grep { $_->{method} eq 'GET' } ($server->requests)[-2 .. -1]), '>', 0, 'it has asked';
 $server->on(qr/./, sessions => 3);

@@ -18,24 +18,24 @@ my ($A, $B) = map { $_->url } $a, $b;
 sub code { return Usher::Signed::code(@_) }
 
 subtest 'a lease ends, a drain ends' => sub {
-    my $httpd = register_httpd("UsherStore none\nUsherRegisterLease min=1s default=20s\nUsherRegisterDrain 1h\n");
+    my $httpd = register_httpd("UsherStore none\nUsherRegisterLease min=1s default=10m\nUsherRegisterDrain 1h\n");
     ok $httpd->start, 'starts' or diag $httpd->console;
     my ($one, $boss) = map { signer($httpd, $_) } qw(one boss);
 
-    is code($one->put('app', 'a', { url => $A })), '', 'one with a lease of 20 s';
+    is code($one->put('app', 'a', { url => $A })), '', 'one with a lease of ten minutes';
     is code($one->put('app', 'b', { url => $B, lease => 1 })), '', 'one with a lease of 1 s';
     ok state_is($one, 'b', 'draining'), 'drains when it is over';
     ok $httpd->log->wait_for(qr{usher-register: app/b has sent no heartbeat for 1s: it drains for 1h}), 'and the log says so';
     cmp_ok $one->show('app', 'b')->{json}{drain_in}, '>', 3500, 'for as long as it is configured';
     my $late = $one->heartbeat('app', 'b');
     is "$late->{status} " . code($late), '409 wrong-state', 'a heartbeat comes too late';
-    is $one->put('app', 'b', { url => $B, lease => 20 })->{json}{state} =~ /^(?:checking|up)$/ ? 'back' : '', 'back', 'PUT brings it back';
+    is $one->put('app', 'b', { url => $B })->{json}{state} =~ /^(?:checking|up)$/ ? 'back' : '', 'back', 'PUT brings it back';
     ok state_is($one, 'b', 'up'), 'and it serves';
 
     my $left = sub { $one->show('app', 'a')->{json}{expires_in} };
-    ok wait_until(sub { $left->() < 19 }, 30), 'a lease grows shorter';
-    is $one->heartbeat('app', 'a')->{json}{expires_in}, 20, 'and is whole after a heartbeat';
-    my $version = $one->put('app', 'c', { url => $A, lease => 4 })->{json}{version};
+    ok wait_until(sub { $left->() < 599 }, 30), 'a lease grows shorter';
+    ok wait_until(sub { $one->heartbeat('app', 'a')->{json}{expires_in} == 600 }), 'and is whole after a heartbeat';
+    my $version = $one->put('app', 'c', { url => $A, lease => 4 * patience })->{json}{version};
     ok wait_until(sub { ($one->heartbeat('app', 'c')->{json}{version} // 0) > $version }, 30), 'the store would be told of heartbeats, not of each';
     is code($boss->drain('app', 'b', { deadline => 1 })), '', 'one drains for 1 s';
     ok wait_until(sub { code($one->show('app', 'b')) eq 'unknown-member' }, 30), 'and is removed then';
@@ -55,13 +55,15 @@ subtest 'after a start' => sub {
     my ($one, $boss) = map { signer($httpd, $_) } qw(one boss);
 
     is code($one->put('app', 'a', { url => $A, lease => '1h' })), '', 'one with a long lease';
-    is code($one->put('app', 'b', { url => $B, lease => 3 })), '', 'one with a short lease';
+    is code($one->put('app', 'b', { url => $B, lease => 20 })), '', 'one with a short lease';
     ok $httpd->stop && $httpd->start, 'a stop and a start';
+    my $from = time;
     cmp_ok $one->show('app', 'b')->{json}{expires_in} // 0, '>', 30, 'the short one has a minute';
     cmp_ok $one->show('app', 'a')->{json}{expires_in} // 0, '>', 3500, 'the long one its own';
     is code($one->put('app', 'c', { url => $B })), '', 'one that comes later';
     ok wait_until(sub { code($one->show('app', 'c')) eq 'unknown-member' }, 30), 'has just its own lease: drains, and is removed';
-    like state_of($one, 'b'), qr/^(?:checking|up)$/, 'the one that was there has not';
+    # Else the machine stood still, and its minute is over as well.
+    like state_of($one, 'b'), qr/^(?:checking|up)$/, 'the one that was there has not' if time - $from < 40;
     quiet($httpd);
     $httpd->finish('nothing alarming in the log');
 };
@@ -74,7 +76,7 @@ subtest 'while the store is down' => sub {
     my $is = sub { (eval { $boss->call('GET', '/') } // {})->{json}{store}{up} ? 'up' : 'down' };
 
     is code($one->put('app', 'a', { url => $A })), '', 'one with a long lease';
-    is code($one->put('app', 'b', { url => $B, lease => 3 })), '', 'one with a short lease';
+    is code($one->put('app', 'b', { url => $B, lease => 3 * patience })), '', 'one with a short lease';
     rename $file, "$file.away" or die "$file: $!";
     mkdir $file or die "$file: $!";
     kill KILL => $httpd->children; # who has it open goes on

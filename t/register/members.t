@@ -29,8 +29,11 @@ sub gone {
 # Who answers, of so many.
 sub answers { return join '', sort keys %{ { map { $_ => 1 } map { who($_[0]) } 1 .. ($_[1] // 12) } } }
 
+# Nobody sends heartbeats all the time, so leases are long.
+my $long = "UsherRegisterLease default=10m\n";
+
 subtest 'from its registration to its end' => sub {
-    my $httpd = register_httpd('');
+    my $httpd = register_httpd($long);
     ok $httpd->start, 'starts' or diag $httpd->console;
     my $one = signer($httpd, 'one');
     my @children = $httpd->children;
@@ -94,7 +97,7 @@ subtest 'from its registration to its end' => sub {
 
 subtest 'what is refused' => sub {
     my $httpd = register_httpd("<Proxy balancer://app>\nProxySet lbmethod=usher\nBalancerMember $C route=fixed\n</Proxy>\n"
-        . "UsherRegisterLease default=10s min=5s max=20s\n");
+        . "UsherRegisterLease default=100s min=50s max=200s\n");
     ok $httpd->start, 'starts' or diag $httpd->console;
     my ($one, $two, $few, $far, $boss) = map { signer($httpd, $_) } qw(one two few far boss);
     my $dead = 'http://127.0.0.1:' . free_port();
@@ -108,8 +111,8 @@ subtest 'what is refused' => sub {
         [400, 'bad-value', [$one, 'PUT', '/members/app/x', {}]],
         [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, colour => 'red' }]],
         [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, weight => 101 }]],
-        [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, lease => 4 }]],
-        [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, lease => 21 }]],
+        [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, lease => 49 }]],
+        [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, lease => 201 }]],
         [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, check => 'cping' }]],
         [400, 'bad-value', [$one, 'PUT', '/members/app/x', { url => $dead, secret_name => 'x' }]],
         [400, 'bad-value', [$one, 'PUT', '/members/app/' . 'r' x 64, { url => $dead }]],
@@ -192,7 +195,7 @@ subtest 'what is refused' => sub {
 };
 
 subtest 'who sees what' => sub {
-    my $httpd = register_httpd('');
+    my $httpd = register_httpd($long);
     ok $httpd->start, 'starts' or diag $httpd->console;
     my ($one, $two, $boss) = map { signer($httpd, $_) } qw(one two boss);
     my $routes = sub { join ' ', sort map { $_->{route} } @{ $_[0]->{json}{members} } };
@@ -235,7 +238,7 @@ sub at_once {
 }
 
 subtest 'many at once' => sub {
-    my $httpd = register_httpd("UsherMemory roster 64K\n");
+    my $httpd = register_httpd("${long}UsherMemory roster 64K\n");
     ok $httpd->start, 'starts' or diag $httpd->console;
     my ($one, $few, $boss) = map { signer($httpd, $_) } qw(one few boss);
 
@@ -324,7 +327,7 @@ subtest 'the shell function of the page' => sub {
 };
 
 subtest 'nothing is lost' => sub {
-    my $httpd = register_httpd('');
+    my $httpd = register_httpd($long);
     ok $httpd->start, 'starts' or diag $httpd->console;
     my $one = signer($httpd, 'one');
 

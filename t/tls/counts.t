@@ -245,13 +245,13 @@ ok($httpd->start, 'httpd starts') or BAIL_OUT($httpd->console . join "\n", $http
 $httpd->log->tolerate(qr/ssl:warn.*AH01882/, qr/AH(?:00052|1039[23]|00098|10034)/);
 play_to(0.25);
 ok(all_there(), 'a quarter is counted');
-kill 'KILL', ($httpd->children)[0, 1];
+$httpd->kill_children(($httpd->children)[0, 1]);
 play_to(0.5);
 ok(all_there(), 'the second one too, after a kill -9 of children');
 $httpd->graceful;
 play_to(0.75);
 ok(all_there(), 'the third one, after a graceful restart');
-kill 'KILL', $httpd->children;
+$httpd->kill_children;
 $httpd->graceful;
 play_to(1);
 is_deeply([ map { "$_->{name}: @{ $_->{odd} }" } grep { $_->{odd} } @kinds ], [], 'all clients saw what they should');

@@ -195,7 +195,7 @@ sub hosts {
         . $host->(modern => "SSLProtocol +TLSv1.2 +TLSv1.3\nSSLCipherSuite ECDHE-ECDSA-AES256-GCM-SHA384\n", certificate('good'))
         . $host->(asks => weak(), certificate('good'), 'SSLVerifyClient require', 'SSLCACertificateFile ' . certs()->ca)
         . $host->(expired => weak(), certificate('expired'))
-        . $host->(slow => weak(), certificate('good'), 'RequestReadTimeout handshake=1')
+        . $host->(slow => weak(), certificate('good'), 'RequestReadTimeout handshake=' . (2 * patience - 1))
         . $name->('good.test', weak(), certificate('good'))
         . $name->('named.test', 'SSLProtocol TLSv1.3', certificate('named'))
         . $name->('old.wild.test', "SSLProtocol TLSv1\nSSLCipherSuite ECDHE-ECDSA-AES128-SHA:\@SECLEVEL=0", certificate('good'));
@@ -333,8 +333,8 @@ sub play_all {
 sub kill_children {
     my ($format, $rows) = @_;
 
-    wait_until { (grep { /127\.\d+\.[12]\./ } file_lines($httpd->root . "/logs/tls_$format")) >= $rows } 2;
-    kill 'KILL', $httpd->children;
+    wait_until { (grep { /127\.\d+\.[12]\./ } file_lines($httpd->root . "/logs/tls_$format")) >= $rows } 5;
+    $httpd->kill_children;
     return;
 }
 

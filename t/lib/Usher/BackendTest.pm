@@ -60,7 +60,7 @@ sub stock_httpd {
     my $more = delete $opt{modules} // [];
 
     return Usher::Httpd->new(usher => [], modules => [@modules, 'proxy_http', @$more],
-        conf => one_child() . "ProxyTimeout 1\nTimeout 3\n" . $conf, %opt);
+        conf => one_child() . "ProxyTimeout @{[ patience ]}\nTimeout @{[ 3 * patience ]}\n" . $conf, %opt);
 }
 
 # A balancer of two that serves /name/: the second backend has a turn when the

@@ -42,7 +42,7 @@ sub keep_httpd {
     print $fh Usher::Signed::key_line('guard', $secret, 'guards');
     close $fh;
     umask $umask;
-    $httpd->log->tolerate(qr/usher-ban|usher-register|USHER8071|AH00098/);
+    $httpd->log->tolerate(qr/usher-ban|usher-register|USHER80(?:43|71)|AH00098/);
     return $httpd;
 }
 

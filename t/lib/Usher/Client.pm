@@ -16,10 +16,11 @@ use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_ERROR AI_NUMERICHOST AI_
 use Time::HiRes ();
 use Usher::HTTP1;
 use Usher::Pattern;
+use Usher::Wait;
 use Usher::Wire ();
 
-# Seconds that anything may take unless a call says otherwise.
-my $patience = 10;
+# Seconds that anything may take unless a call says otherwise; those by patient(), too.
+my $limit = 10;
 
 # new(port => n, host => default 127.0.0.1, or unix => path, timeout =>
 # seconds for the connect, from => our address): undef and $! where nobody accepts. With
@@ -34,7 +35,7 @@ sub new {
     my $wire = Usher::Wire->new($sock);
     if (!connect $sock, $address) {
         return if $! != EINPROGRESS;
-        $wire->ready('w', $opt{timeout} // $patience) or return;
+        $wire->ready('w', patient($opt{timeout} // $limit)) or return;
         $! = unpack 'i', getsockopt $sock, SOL_SOCKET, SO_ERROR;
         return if $! && $! != ECONNRESET;
         # Accepted, and reset so soon that we learn it instead of "connected".
@@ -57,7 +58,7 @@ sub _secure {
     require Usher::Wire::TLS;
     my $wire = Usher::Wire::TLS->new($sock, client => 1, name => delete $tls{name},
         context => Usher::Wire::TLS::context(%tls, client => 1));
-    my $why = $wire->handshake($patience);
+    my $why = $wire->handshake(patient($limit));
     die "handshake: $why\n" if $why;
     return $wire;
 }
@@ -106,7 +107,7 @@ sub port {
 sub send {
     my ($self, $bytes, $seconds) = @_;
 
-    return $self->{wire}->write($bytes, $seconds // $patience);
+    return $self->{wire}->write($bytes, patient($seconds // $limit));
 }
 
 # Send in pieces of $size bytes with $seconds between them.
@@ -127,7 +128,7 @@ sub trickle {
 # Send $count bytes of Usher::Pattern without holding them: how many went out.
 sub send_pattern {
     my ($self, $count, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // 60);
+    my $end = Time::HiRes::time() + patient($seconds // 60);
     my $sent = 0;
 
     while ($sent < $count) {
@@ -150,7 +151,7 @@ sub peer_gone { return $_[0]{wire}->peer_gone }
 # Everything until the end: (bytes, 'closed' | 'reset' | 'timeout').
 sub read_all {
     my ($self, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // $patience);
+    my $end = Time::HiRes::time() + patient($seconds // $limit);
     my $wire = $self->{wire};
     my $how;
 
@@ -164,7 +165,7 @@ sub read_all {
 # undef when the connection or the time is over first ($c->{how} tells).
 sub until {
     my ($self, $take, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // $patience);
+    my $end = Time::HiRes::time() + patient($seconds // $limit);
     my $wire = $self->{wire};
 
     while (1) {
@@ -190,7 +191,7 @@ sub answer {
     my ($self, %opt) = @_;
     my $wire = $self->{wire};
     my $start = Time::HiRes::time();
-    my $end = $start + ($opt{timeout} // $patience);
+    my $end = $start + patient($opt{timeout} // $limit);
     my $before = $wire->{received} - length $wire->{in};
     my @interim;
     my $answer;

@@ -20,6 +20,7 @@ use warnings FATAL => 'all';
 use Usher::Faults::AJP ();
 use Usher::Faults::HTTP ();
 use Usher::Faults::TLS ();
+use Usher::Wait;
 
 my %client = (
     old  => { version => '1.0' },
@@ -39,9 +40,10 @@ add_layout(two => sub { return balancer('', '', @_) });
 add_layout(mixed => sub { return balancer('', '', @_) }, members => [0, 2], kits => ['ajp']);
 add_layout(mixedback => sub { return balancer('', '', @_) }, members => [2, 0], kits => ['ajp']);
 # Another name of the same member, as keys are those of a worker.
-add_layout(ping => sub { my ($name, $url) = @_; return "ProxyPass /$name/ @{[ $url =~ s/127\.0\.0\.1/127.1/r ]}/ retry=0 ping=300ms\n" },
+my $ping = ' ping=' . 300 * patience . 'ms';
+add_layout(ping => sub { my ($name, $url) = @_; return "ProxyPass /$name/ @{[ $url =~ s/127\.0\.0\.1/127.1/r ]}/ retry=0$ping\n" },
     members => [0], kits => ['ajp']);
-add_layout(pingtwo => sub { return balancer('', ' ping=300ms', @_) }, kits => ['ajp']);
+add_layout(pingtwo => sub { return balancer('', $ping, @_) }, kits => ['ajp']);
 
 sub _keys { return $_[0] =~ /^http/ ? ' upgrade=websocket' : '' }
 

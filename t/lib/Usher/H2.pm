@@ -16,6 +16,7 @@ use warnings FATAL => 'all';
 use Time::HiRes ();
 use Usher::Client ();
 use Usher::Pattern;
+use Usher::Wait;
 
 my %type = (DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8, CONTINUATION => 9);
 my %name = reverse %type;
@@ -88,7 +89,7 @@ sub connect_to {
 # Sends bytes as the windows allow: how many went.
 sub send_data {
     my ($self, $id, $bytes, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // 10);
+    my $end = Time::HiRes::time() + patient($seconds // 10);
     my $stream = $self->{streams}{$id};
     my $at = 0;
 
@@ -112,7 +113,7 @@ sub end { my ($self, $id) = @_; return $self->{client}->send(_frame('DATA', 1, $
 # allow; false where the stream ended meanwhile.
 sub send_pattern {
     my ($self, $id, $count, $seconds, $unfinished) = @_;
-    my $end = Time::HiRes::time() + ($seconds // 10);
+    my $end = Time::HiRes::time() + patient($seconds // 10);
     my $stream = $self->{streams}{$id};
 
     for (my $at = 0; $at < $count;) {
@@ -143,7 +144,7 @@ sub close { return $_[0]{client}->close }
 sub answer {
     my ($self, $id, %opt) = @_;
     my $start = Time::HiRes::time();
-    my $end = $start + ($opt{timeout} // 10);
+    my $end = $start + patient($opt{timeout} // 10);
     my $stream = $self->{streams}{$id};
 
     until ($stream->{end}) {
@@ -156,7 +157,7 @@ sub answer {
 # Reads until the sub says so, or the time is over.
 sub wait_for {
     my ($self, $seconds, $condition) = @_;
-    my $end = Time::HiRes::time() + $seconds;
+    my $end = Time::HiRes::time() + patient($seconds);
 
     until ($condition->($self)) {
         $self->_read($end - Time::HiRes::time()) or return $condition->($self);

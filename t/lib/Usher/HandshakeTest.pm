@@ -11,6 +11,7 @@ use MIME::Base64 'encode_base64';
 use Net::SSLeay ();
 use Usher::Certs ();
 use Usher::Client ();
+use Usher::Wait;
 
 our @EXPORT = qw(certs certificate weak tls_host raw_client s_client early_session text_line file_lines);
 
@@ -48,13 +49,13 @@ sub raw_client {
 
     for my $step (@steps) {
         if (!ref $step) { $client->send($step) }
-        elsif ($step->{wait}) { $wire->read_more(10) }
+        elsif ($step->{wait}) { $wire->read_more(patient(10)) }
         elsif ($step->{pause}) { $wire->pause($step->{pause}) }
         else { $end = $step->{end} }
     }
     my $how = $end;
     if ($end eq 'server') {
-        do { $how = $wire->read_more(10) } while $how eq 'data';
+        do { $how = $wire->read_more(patient(10)) } while $how eq 'data';
         $client->close;
     } elsif ($end ne 'stay') {
         $client->$end;

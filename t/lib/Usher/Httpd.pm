@@ -86,6 +86,7 @@ Listen 127.0.0.1:$self->{port}
 DocumentRoot $root/htdocs
 GracefulShutdownTimeout 5
 KeepAlive On
+KeepAliveTimeout @{[ 5 * patience ]}
 EOT
 }
 
@@ -145,25 +146,40 @@ sub console {
     return scalar <$fh> // '';
 }
 
-# graceful() and restart() return when the new generation serves.
+# graceful() and restart() return when the new generation serves, and no other takes new
+# connections.
 sub graceful { $_[0]->_again('USR1') }
 sub restart  { $_[0]->_again('HUP') }
 
 sub _again {
     my ($self, $signal) = @_;
     my $before = $self->_served;
+    my @old = $self->children;
 
     $self->_settle if $signal eq 'HUP';
 
     kill $signal, $self->{pid};
     wait_until { !$self->running || $self->_served > $before } 60;
+    wait_until { !_listening(@old) };
     return $self->running;
+}
+
+# Those of these processes that have a socket to which one can connect.
+sub _listening {
+    my @pids = @_;
+    my %listens;
+
+    for my $file (qw(/proc/net/tcp /proc/net/tcp6)) {
+        open my $fh, '<', $file or next;
+        for (map { [split] } <$fh>) { $listens{"socket:[$_->[9]]"} = 1 if $_->[3] eq '0A' }
+    }
+    return grep { grep { $listens{ readlink($_) // '' } } glob "/proc/$_/fd/*" } @pids;
 }
 
 # A child of the event MPM that is told to end at once goes over the sockets of
 # its workers, and crashes now and then (without Usher too) when one of them is
 # just closing its connection: a test that did not come to see that waits until
-# no connection is left, and a moment more for the worker.
+# no connection is left, and no worker has anything to do.
 sub _settle {
     my ($self) = @_;
     my $address = sprintf '0100007F:%04X', $self->{port};
@@ -174,6 +190,7 @@ sub _settle {
         !grep { (split)[1] eq $address && (split)[3] !~ /^0[A6]$/ } <$fh>;
     } 1;
     select undef, undef, undef, 0.05;
+    wait_until { !$self->busy } 2;
     return;
 }
 

@@ -10,8 +10,9 @@ use Usher::Wait;
 # A line that must be announced: of level warn or above, a child's death, or
 # a sanitizer's report. [module:level] is in every line of httpd's own format.
 my $crash = qr/exit[ ]signal|AH00060|AddressSanitizer|LeakSanitizer|runtime[ ]error:/x;
-# USHER1020: regular work was slow, as all is where the machine stalls.
-my $stall = $ENV{USHER_PATIENCE} ? qr/USHER1020/ : qr/(?!)/;
+# What is slow where the machine stalls: regular work (USHER1020), the end of a child that was
+# told to end (AH00045), so that those of the next generation find less room.
+my $stall = $ENV{USHER_PATIENCE} ? qr/USHER1020|AH00045|AH00288|AH03490|AH10159/ : qr/(?!)/;
 my $alarming = qr/\[\w*:(?:warn|error|crit|alert|emerg)\]|$crash/x;
 
 sub new {

@@ -86,7 +86,7 @@ sub start {
     my ($self) = @_;
     my $listener = wait_until {
         IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $self->{port}, ReuseAddr => 1, Listen => 64)
-    } 3 or die "listen on port $self->{port}: $!\n";
+    } 10 or die "listen on port $self->{port}: $!\n";
 
     $self->{pid} = fork // die "fork: $!\n";
     return $self if $self->{pid};

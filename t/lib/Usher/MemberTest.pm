@@ -53,7 +53,7 @@ sub member_file {
 sub member_config {
     my (%set) = @_;
     my %all = (CLUSTER => 'app', ROUTE => 'tomcat1', URL => 'ajp://self:8009', KEY_ID => 'tomcat1',
-        KEY => encode_base64(secret_bytes(), ''), READY => 'none', TIMEOUT => 5, %set);
+        KEY => encode_base64(secret_bytes(), ''), READY => 'none', TIMEOUT => 5 * patience, %set);
     my $file = delete $all{file} // 'member.conf';
     my $text = "# A configuration\n\n";
 

@@ -50,6 +50,13 @@ sub kill {
     return;
 }
 
+# The same of some of its processes, or of all but itself.
+sub kill_children {
+    my ($self, @which) = @_;
+
+    return _end(@which ? @which : $self->children);
+}
+
 # Kills processes, or a group, and waits until none of their threads is left: a killed one has
 # its ports and locks until it has run once more, which may be late where others want the
 # machine too. The leader of a process that is a zombie says nothing of its other threads.
@@ -74,6 +81,13 @@ sub _lives {
     my ($pid) = @_;
 
     return grep { ((_stat($_))[0] // 'X') !~ /[ZX]/ } glob "/proc/$pid/task/*/stat";
+}
+
+# Whether one of its threads runs, or would if there were a processor for it.
+sub busy {
+    my ($self) = @_;
+
+    return grep { ((_stat($_))[0] // '') =~ /[RD]/ } map { glob "/proc/$_/task/*/stat" } $self->{pid} // (), $self->children;
 }
 
 sub _group {

@@ -59,7 +59,7 @@ sub params {
 sub sql {
     my ($self, $sql) = @_;
     my @command = @{ {
-        sqlite3 => ['sqlite3', '-cmd', '.timeout 5000', $self->params, $sql],
+        sqlite3 => ['sqlite3', '-cmd', '.timeout 60000', $self->params, $sql],
         mysql => ['mariadb', '--no-defaults', '-h127.0.0.1', "-P$self->{port}", '-uusher', "-p$password",
                   '-NBe', $sql, 'usher'],
         pgsql => ['psql', '-XAtqc', $sql, $self->params],

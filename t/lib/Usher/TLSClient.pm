@@ -16,6 +16,7 @@ use warnings FATAL => 'all';
 use parent 'Usher::Client';
 use Net::SSLeay ();
 use Usher::TLSHello ();
+use Usher::Wait;
 use Usher::Wire ();
 use Usher::Wire::TLS ();
 
@@ -36,7 +37,7 @@ sub new {
         $self->{hello} //= $bytes if $written && $type == 22;
     });
     $self->_split($mine{split}) if $mine{split};
-    $self->{failed} = $wire->handshake(10);
+    $self->{failed} = $wire->handshake(patient(10));
     Net::SSLeay::set_msg_callback($wire->{ssl}, undef);
     return $self;
 }

@@ -9,18 +9,28 @@ use IO::Socket::INET ();
 use Test::More ();
 use Time::HiRes ();
 
-our @EXPORT = qw(wait_until soon free_port port_answers);
+our @EXPORT = qw(patience patient wait_until soon in_time in_calm free_port port_answers);
 
 # So many times longer may everything take: CI's machines stall, and run two rows of
 # tests side by side.
 my $patience = $ENV{USHER_PATIENCE} || 1;
 
+# For times in a configuration, and upper limits: 400 * patience.
+sub patience() { return $patience }
+
+# How long something that shall happen may take, seconds. Less than 2 s is how long something
+# shall not happen, and stays as it is.
+sub patient {
+    my ($seconds) = @_;
+
+    return $seconds < 2 ? $seconds : $seconds * $patience;
+}
+
 # wait_until { condition } [seconds, default 10]: what the condition returned
-# as soon as it is true, else false when the time is over. Less than 2 s is how long
-# something shall not happen, and stays as it is.
+# as soon as it is true, else false when the time, by patient(), is over.
 sub wait_until(&;$) {
     my ($condition, $limit) = @_;
-    my $end = Time::HiRes::time() + (($limit //= 10) < 2 ? $limit : $limit * $patience);
+    my $end = Time::HiRes::time() + patient($limit // 10);
 
     while (1) {
         my $value = $condition->();
@@ -30,12 +40,33 @@ sub wait_until(&;$) {
     }
 }
 
-# One test: what began then took less than so many seconds.
+# One test: what began then took less than so many seconds. What is quick may still meet a
+# stall or two.
 sub soon {
     my ($from, $limit, $name) = @_;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    return Test::More::cmp_ok(Time::HiRes::time() - $from, '<', $limit * $patience, $name);
+    return in_time(Time::HiRes::time() - $from, $limit, $name);
+}
+
+# The same of what took so many seconds.
+sub in_time {
+    my ($took, $limit, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return Test::More::cmp_ok($took, '<', $limit * $patience + 2 * ($patience - 1), $name);
+}
+
+# in_calm { what returns true where it went well }: for what hangs on short times, which a stall
+# can spoil: where one is to be expected it may try again.
+sub in_calm(&) {
+    my ($try) = @_;
+
+    for (1 .. ($patience > 1 ? 6 : 1)) {
+        my $value = $try->();
+        return $value if $value;
+    }
+    return;
 }
 
 # A port of 127.0.0.1 that nobody listens on, below the kernel's ephemeral
