@@ -146,7 +146,7 @@ sub console {
     return scalar <$fh> // '';
 }
 
-# graceful() and restart() return when the new generation serves.
+# graceful() and restart() return when the new generation serves, and it alone.
 sub graceful { $_[0]->_again('USR1') }
 sub restart  { $_[0]->_again('HUP') }
 
@@ -156,9 +156,22 @@ sub _again {
 
     $self->_settle if $signal eq 'HUP';
 
+    my @old = $self->children;
     kill $signal, $self->{pid};
     wait_until { !$self->running || $self->_served > $before } 60;
+    wait_until { !$self->_accepts(@old) } 3;
     return $self->running;
+}
+
+# Whether one of these processes has our listening socket: a child that is told to end
+# gracefully accepts connections until it comes to know.
+sub _accepts {
+    my ($self, @pids) = @_;
+    my $address = sprintf '0100007F:%04X', $self->{port};
+
+    open my $fh, '<', '/proc/net/tcp' or return 0;
+    my ($inode) = map { (split)[9] } grep { (split)[1] eq $address && (split)[3] eq '0A' } <$fh> or return 0;
+    return scalar grep { (readlink($_) // '') eq "socket:[$inode]" } map { glob "/proc/$_/fd/*" } @pids;
 }
 
 # A child of the event MPM that is told to end at once goes over the sockets of
