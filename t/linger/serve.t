@@ -98,8 +98,7 @@ sub counts_once {
 
 sub ends { my ($client) = @_; return wait_until { $client->peer_gone } 8 }
 
-# A request that is there before httpd looks for pipelined ones is none of ours, so
-# fewer are counted than were answered. The counters change a moment after the client has its answer.
+# The counters change a moment after the client has its answer.
 sub counts {
     my ($before, $name, $least, $what) = @_;
 
@@ -123,7 +122,7 @@ subtest 'the same thread serves a busy connection' => sub {
                 ++$thread{$tid} if $line =~ m{ \Q$uri?n$try\E } && $k >= 4;
             }
             $most = max(values %thread);
-            $most >= 15 && (counted($httpd, $before)->{Hits} // 0) >= 5;
+            !$event || $most >= 15 && (counted($httpd, $before)->{Hits} // 0) >= 5;
         };
         is $answers, 30, "$uri: answers";
         counts($before, Hits => 5, 'hits');
@@ -138,7 +137,7 @@ subtest 'TLS' => sub {
         $before = counters($httpd);
         $client = Usher::Client->new(port => $tls_port, tls => { name => 'localhost' });
         $answers = asks($client, 20);
-        (counted($httpd, $before)->{Hits} // 0) >= 5;
+        !$event || (counted($httpd, $before)->{Hits} // 0) >= 5;
     };
     is $answers, 20, 'answers';
     $client->send("GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n" x 3);
@@ -266,11 +265,11 @@ where_it_waits 'how long' => sub {
 </VirtualHost>
 <VirtualHost *:@PORT@>
     ServerName short
-    UsherLingerTime 10ms
+    UsherLingerTime 30ms
 </VirtualHost>
 EOT
     ok $timed->start, 'starts' or diag $timed->console;
-    # What is counted of a request 50 ms after others. (On a machine that is very
+    # What is counted of a request 60 ms after others. (On a machine that is very
     # slow it can come too late for both, and the others for the short one.)
     for my $case (['short', 'Misses', 'Hits'], ['long', 'Hits', 'Misses']) {
         my ($host, $some, $none) = @$case;
@@ -278,7 +277,7 @@ EOT
             my $client = Usher::Client->new(port => $timed->port);
             asks($client, 15, '/index.html', [Host => $host]);
             my $before = counters($timed);
-            wait_until { 0 } 0.05;
+            wait_until { 0 } 0.05; # and those 10 ms of asks()
             asks($client, 1, '/index.html', [Host => $host]);
             $client->close;
             my $got = counted($timed, $before);
