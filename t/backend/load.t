@@ -12,6 +12,7 @@ use Usher::Env ();
 use Usher::Httpd ();
 use Usher::Load;
 use Usher::Load::Backend ();
+use Usher::Wait;
 
 my $stock = $ENV{USHER_STOCK};
 my $rounds = $ENV{USHER_LONG} ? 12 : 1;
