@@ -158,9 +158,10 @@ sub _again {
 
     $self->_settle if $signal eq 'HUP';
 
+    my @old = $self->children;
     kill $signal, $self->{pid};
     wait_until { !$self->running || $self->_served > $before } 60;
-    wait_until { !_listening(@old) };
+    wait_until { !_listening(@old) } 3;
     return $self->running;
 }
 
