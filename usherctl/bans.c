@@ -1,6 +1,5 @@
 /* usherctl bans: shows whom a running httpd turns away, bans, frees, and explains. */
 #include <apr_escape.h>
-#include <apr_getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +70,10 @@ static const bans_action_t actions[] = {
 };
 #define ACTIONS (sizeof(actions) / sizeof(actions[0]))
 
-static void bans_option(bans_t *asked, int letter, const char *value)
+static void bans_option(void *baton, int letter, const char *value)
 {
+    bans_t *asked = baton;
+
     switch (letter) {
     case 'K':
         asked->key = value;
@@ -92,31 +93,6 @@ static void bans_option(bans_t *asked, int letter, const char *value)
     default:
         ctl_fetch_option(&asked->from, letter, value);
     }
-}
-
-/* CTL_DONE: --help was asked for; -1: go on */
-static int bans_options(apr_pool_t *p, bans_t *asked, int argc, const char *const *argv)
-{
-    const char **all = apr_pcalloc(p, sizeof(*all) * ((apr_size_t)argc + 2));
-    apr_getopt_t *os;
-    const char *value;
-    apr_status_t rv;
-    int letter;
-
-    all[0] = "usherctl bans";
-    memcpy(all + 1, argv, sizeof(*all) * (apr_size_t)argc);
-    apr_getopt_init(&os, p, argc + 1, all);
-    os->interleave = 1;
-    while ((rv = apr_getopt_long(os, options, &letter, &value)) == APR_SUCCESS) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return CTL_DONE;
-        }
-        bans_option(asked, letter, value);
-    }
-    asked->argc = argc + 1 - os->ind;
-    asked->argv = os->argv + os->ind;
-    return APR_STATUS_IS_EOF(rv) ? -1 : CTL_USAGE;
 }
 
 /* NULL: what is to be done is not complete. */
@@ -245,8 +221,8 @@ static int bans_is_prefix(apr_pool_t *p, const char *text)
 
 static int bans_run(apr_pool_t *p, int argc, const char *const *argv)
 {
-    bans_t asked = { .from = { .url = URL_DEFAULT } };
-    int code = bans_options(p, &asked, argc, argv);
+    bans_t asked = { .from = { .url = URL_DEFAULT }, .argc = argc, .argv = argv };
+    int code = ctl_options(p, &ctl_bans, options, bans_option, &asked, &asked.argc, &asked.argv);
     const bans_action_t *action;
     apr_size_t len;
 

@@ -226,11 +226,6 @@ apr_uint64_t ctl_read_number(const ctl_read_t *reader)
     return reader->number;
 }
 
-apr_uint64_t ctl_read_bytes(const ctl_read_t *reader)
-{
-    return reader->bytes;
-}
-
 const char *ctl_read_why(const ctl_read_t *reader)
 {
     return reader->why;

@@ -39,8 +39,6 @@ ctl_read_e ctl_read_line(ctl_read_t *reader, const char **line, apr_size_t *len)
 
 /** Lines told so far. */
 apr_uint64_t ctl_read_number(const ctl_read_t *reader);
-/** Bytes read so far, uncompressed. */
-apr_uint64_t ctl_read_bytes(const ctl_read_t *reader);
 /** The program that has to uncompress a file, by its first bytes; NULL: none. Of gzip's there
  *  are none: they are uncompressed here. */
 const char *ctl_read_packed_by(const char *bytes, apr_size_t len);

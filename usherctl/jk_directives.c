@@ -1,7 +1,5 @@
 /* The directives of mod_jk that are no mounts, and the options of JkOptions:
  * what stands for them. docs/migration/mod_jk.md has a row for each. */
-#include <string.h>
-
 #include "jk.h"
 
 #define JK_BY_ITSELF "the backend handler sends it by itself over AJP"

@@ -1,6 +1,4 @@
 /* What mod_jk says of failures, as UsherReplay and UsherBackendRest. */
-#include <string.h>
-
 #include "jk.h"
 
 /* Bits of recovery_options */

@@ -1,7 +1,6 @@
 /* What workers.properties means: the workers, their types and members, and the
  * values that each has of its own or by reference=. */
 #include <apr_lib.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "jk.h"

@@ -1,6 +1,5 @@
 /* usherctl keys: makes and changes key files. */
 #include <apr_getopt.h>
-#include <errno.h>
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>

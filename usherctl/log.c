@@ -1,6 +1,5 @@
 /* usherctl log: sums up access logs. */
 #include <apr_getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ctl_read.h"

@@ -1,6 +1,5 @@
 /* What is counted: in all, and for each member (or what else it is divided by). */
 #include <apr_general.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"

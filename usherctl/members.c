@@ -1,6 +1,5 @@
 /* usherctl members: shows the members of a running httpd's clusters, and switches them. */
 #include <apr_escape.h>
-#include <apr_getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,31 +43,13 @@ typedef struct {
     const char *const *argv;
 } members_t;
 
-/* CTL_DONE: --help was asked for; -1: go on */
-static int members_options(apr_pool_t *p, members_t *asked, int argc, const char *const *argv)
+static void members_option(void *baton, int letter, const char *value)
 {
-    const char **all = apr_pcalloc(p, sizeof(*all) * ((apr_size_t)argc + 2));
-    apr_getopt_t *os;
-    const char *value;
-    apr_status_t rv;
-    int letter;
+    members_t *asked = baton;
 
-    all[0] = "usherctl members";
-    memcpy(all + 1, argv, sizeof(*all) * (apr_size_t)argc);
-    apr_getopt_init(&os, p, argc + 1, all);
-    os->interleave = 1;
-    while ((rv = apr_getopt_long(os, options, &letter, &value)) == APR_SUCCESS) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return CTL_DONE;
-        }
-        if (!ctl_fetch_option(&asked->from, letter, value)) {
-            asked->json = 1;
-        }
+    if (!ctl_fetch_option(&asked->from, letter, value)) {
+        asked->json = 1;
     }
-    asked->argc = argc + 1 - os->ind;
-    asked->argv = os->argv + os->ind;
-    return APR_STATUS_IS_EOF(rv) ? -1 : CTL_USAGE;
 }
 
 /* Whether what is to be done is complete. */
@@ -160,8 +141,9 @@ static int members_do(apr_pool_t *p, const members_t *asked)
 
 static int members_run(apr_pool_t *p, int argc, const char *const *argv)
 {
-    members_t asked = { .from = { .url = URL_DEFAULT } };
-    int code = members_options(p, &asked, argc, argv);
+    members_t asked = { .from = { .url = URL_DEFAULT }, .argc = argc, .argv = argv };
+    int code = ctl_options(p, &ctl_members, options, members_option, &asked, &asked.argc,
+                           &asked.argv);
 
     if (code >= 0) {
         return code;

@@ -1,5 +1,4 @@
 /* usherctl register-key: a new key for a server that signs itself in. */
-#include <apr_getopt.h>
 #include <errno.h>
 #include <grp.h>
 #include <openssl/crypto.h>
@@ -191,33 +190,28 @@ static int key_run_file(key_file_t *file)
     return code;
 }
 
+/* --group is the only one. */
+static void key_option(void *baton, int letter, const char *value)
+{
+    *(const char **)baton = value;
+}
+
 /* CTL_DONE: --help; -1: go on */
 static int key_options(key_file_t *file, int argc, const char *const *argv)
 {
-    const char **all = apr_pcalloc(file->p, sizeof(*all) * ((apr_size_t)argc + 2));
-    const char *value, *group = NULL;
-    apr_getopt_t *os;
-    apr_status_t rv;
-    int letter;
+    const char *group = NULL;
+    int code = ctl_options(file->p, &ctl_register_key, options, key_option, &group, &argc, &argv);
 
-    all[0] = "usherctl register-key";
-    memcpy(all + 1, argv, sizeof(*all) * (apr_size_t)argc);
-    apr_getopt_init(&os, file->p, argc + 1, all);
-    os->interleave = 1;
-    while ((rv = apr_getopt_long(os, options, &letter, &value)) == APR_SUCCESS) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return CTL_DONE;
-        }
-        group = value;
+    if (code == CTL_DONE) {
+        return code;
     }
-    if (!APR_STATUS_IS_EOF(rv) || argc + 1 - os->ind != 3) {
+    if (code == CTL_USAGE || argc != 3) {
         fputs(help, stderr);
         return CTL_USAGE;
     }
-    file->path = os->argv[os->ind];
-    file->id = os->argv[os->ind + 1];
-    file->policy = os->argv[os->ind + 2];
+    file->path = argv[0];
+    file->id = argv[1];
+    file->policy = argv[2];
     if (group) {
         const struct group *found = getgrnam(group);
 

@@ -16,7 +16,6 @@ struct tls_table_t {
     int columns[TLS_COLUMNS];
     int count;
     int of_clients; /* one of them is the client: rows have its agent, others how many there are */
-    apr_uint64_t total;
     tls_row_t **rows;
     apr_size_t rows_size, rows_used;
     apr_uint64_t *seen; /* hashes of row and client; 0: free */
@@ -109,7 +108,6 @@ static tls_row_t *row_of(tls_table_t *table, const char *key, apr_size_t len)
             place = row_place(table->rows, table->rows_size, hash, key, len);
         }
     }
-    ++table->total;
     return *place;
 }
 
@@ -227,11 +225,6 @@ int tls_table_add(tls_table_t *table, const tls_line_t *line, int may_be_new)
 void tls_table_add_text(tls_table_t *table, const tls_text_t *text)
 {
     ++row_of(table, text->at, text->len)->count;
-}
-
-apr_uint64_t tls_table_total(const tls_table_t *table)
-{
-    return table->total;
 }
 
 /* As the rows are printed: with a blank between two columns. */

@@ -44,9 +44,6 @@ int tls_table_add(tls_table_t *table, const tls_line_t *line, int may_be_new);
 /** A text as a row's key, whole; of a table of one column. */
 void tls_table_add_text(tls_table_t *table, const tls_text_t *text);
 
-/** Lines that were added. */
-apr_uint64_t tls_table_total(const tls_table_t *table);
-
 /** All rows. @param ascending  as `sort -n` has them; otherwise the most frequent first
  *  @return of const tls_row_t * */
 apr_array_header_t *tls_table_rows(const tls_table_t *table, int ascending);

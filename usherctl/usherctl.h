@@ -7,6 +7,7 @@
 #define USHERCTL_H
 
 #include <apr_general.h>
+#include <apr_getopt.h>
 #include <apr_hash.h>
 #include <apr_pools.h>
 #include <apr_strings.h>
@@ -32,6 +33,19 @@ extern const ctl_command_t ctl_log;
 extern const ctl_command_t ctl_members;
 extern const ctl_command_t ctl_register_key;
 extern const ctl_command_t ctl_tls;
+
+/* ctl_options.c */
+
+/** Takes an option. @param value  NULL: it has none */
+typedef void ctl_take_t(void *baton, int letter, const char *value);
+
+/**
+ * Read options that may stand among a command's words. --help (-h) prints its text.
+ * @param argc, argv  its arguments; they get the words
+ * @return -1: go on; CTL_DONE: it was --help; CTL_USAGE
+ */
+int ctl_options(apr_pool_t *p, const ctl_command_t *command, const apr_getopt_option_t *options,
+                ctl_take_t *take, void *baton, int *argc, const char *const **argv);
 
 /** Where something was read. */
 typedef struct {

@@ -5,7 +5,6 @@
  * Sending and receiving go on side by side: a backend may answer before it has
  * read the request, and what it says then reaches the client even if it closes
  * the connection at once. */
-#include <errno.h>
 
 #include "backend_private.h"
 

@@ -8,7 +8,6 @@
  * does not come back in time the child goes without it, and that thread, should
  * it come back, touches nothing any more. */
 #include <pthread.h>
-#include <unistd.h>
 
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>

@@ -24,6 +24,7 @@
  * backend_splice.c    a large one, from socket to socket
  * backend_client.c    the client's connection: is it still there?
  * backend_tunnel.c    after 101 Switching Protocols
+ * backend_tunnel_client.c  the client's side of that
  * backend_stop.c      the child shall end now
  * backend_link.c      a connection to a backend
  * backend_location.c  URLs in an answer, as the client shall have them

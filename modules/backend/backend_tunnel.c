@@ -7,11 +7,10 @@
  * flushed, as that would block. An HTTP/2 stream has a pipe that tells of input;
  * its output goes to mod_http2, which does block while the stream's window is
  * closed. */
-#include <apr_portable.h>
 #include <http_core.h>
 #include <http_ssl.h>
 
-#include "backend_private.h"
+#include "backend_tunnel.h"
 
 APLOG_USE_MODULE(usher_backend);
 
@@ -24,43 +23,6 @@ APLOG_USE_MODULE(usher_backend);
  * them; that wakes nobody up who polls, so look now and then. */
 #define LOOK_INTERVAL APR_USEC_PER_SEC
 
-/* How it ended. */
-typedef enum {
-    TUNNEL_GOES_ON,
-    TUNNEL_OVER,
-    TUNNEL_IDLE,
-    TUNNEL_CLIENT_BROKE,
-    TUNNEL_BACKEND_BROKE,
-    TUNNEL_STOPPED       /* httpd does */
-} tunnel_end_e;
-
-typedef struct {
-    backend_exchange_t *x;
-    conn_rec *c;
-    apr_socket_t *socket;     /* the client's; NULL: an HTTP/2 stream */
-    apr_size_t piece;
-    apr_interval_time_t idle_max;
-    apr_time_t moved_at;      /* boot clock: bytes went, in either direction */
-    const char *error;        /* what broke, a phrase */
-    unsigned int no_half : 1; /* one side's end ends the other one */
-    /* From the client to the backend */
-    apr_bucket_brigade *up;   /* read and not yet sent */
-    apr_size_t up_len;
-    unsigned int client_ready : 1; /* there may be something to be read */
-    unsigned int client_ended : 1; /* it will send nothing more */
-    unsigned int client_hup : 1;   /* poll() has no more to tell of it */
-    unsigned int marked : 1;       /* the last read gave an end of a request only */
-    unsigned int link_shut : 1;    /* the backend knows of the end */
-    unsigned int link_deaf : 1;    /* it takes nothing any more */
-    /* From the backend to the client */
-    apr_bucket_brigade *down;      /* for passing; empty between two calls */
-    unsigned int link_ready : 1;
-    unsigned int link_ended : 1;
-    unsigned int link_hup : 1;
-    unsigned int client_full : 1;  /* the filters hold what it does not take yet */
-    unsigned int client_shut : 1;
-} tunnel_t;
-
 /* The greater of both sides' time-outs, as mod_proxy_http has it. */
 static apr_interval_time_t tunnel_idle_max(const backend_exchange_t *x)
 {
@@ -69,121 +31,11 @@ static apr_interval_time_t tunnel_idle_max(const backend_exchange_t *x)
     return backend > client ? backend : client;
 }
 
-/* The client's side: httpd's filters */
-
-/* Whether the MPM has closed the client's socket. Its number may be another
- * connection's by now: nobody may use that one any more. */
-static int tunnel_is_cut_off(const tunnel_t *t)
-{
-    apr_os_sock_t fd = -1;
-
-    return t->socket && (apr_os_sock_get(&fd, t->socket) != APR_SUCCESS
-                         || fd != t->x->client_fd);
-}
-
-static tunnel_end_e tunnel_client_broke(tunnel_t *t, apr_status_t rv)
-{
-    char text[120];
-
-    if (tunnel_is_cut_off(t)) {
-        return TUNNEL_STOPPED;
-    }
-    if (APR_STATUS_IS_TIMEUP(rv)) {
-        t->client_full = 1;
-        return TUNNEL_IDLE; /* HTTP/2: no window for so long */
-    }
-    t->error = t->c->master || rv == APR_SUCCESS || rv == APR_ECONNABORTED
-                   ? "its connection or stream was reset"
-                   : apr_pstrdup(t->x->r->pool, apr_strerror(rv, text, sizeof(text)));
-    return TUNNEL_CLIENT_BROKE;
-}
-
-/* Have the last filter write what it holds, as far as the socket takes it: what
- * MPMs do in the same case. */
-static tunnel_end_e tunnel_push(tunnel_t *t)
-{
-    ap_filter_t *last = t->c->output_filters;
-    apr_status_t rv;
-
-    while (last->next) {
-        last = last->next;
-    }
-    rv = last->frec->filter_func.out_func(last, NULL);
-    t->client_full = t->c->data_in_output_filters;
-    return rv == APR_SUCCESS && !t->c->aborted ? TUNNEL_GOES_ON : tunnel_client_broke(t, rv);
-}
-
-static tunnel_end_e tunnel_pass(tunnel_t *t)
-{
-    apr_status_t rv;
-
-    if (t->c->master) { /* else it waits for more before it sends */
-        APR_BRIGADE_INSERT_TAIL(t->down, apr_bucket_flush_create(t->c->bucket_alloc));
-    }
-    rv = ap_pass_brigade(t->c->output_filters, t->down);
-    apr_brigade_cleanup(t->down);
-    if (rv != APR_SUCCESS || t->c->aborted) {
-        return tunnel_client_broke(t, rv);
-    }
-    return tunnel_push(t);
-}
-
-/* Keep what has bytes. The end of a request is none of the stream's: mod_http2
- * says one where the request had no body. But it says that once. */
-static void tunnel_take(tunnel_t *t, apr_bucket_brigade *bb)
-{
-    apr_bucket *e, *next;
-    int data = 0, mark = 0;
-
-    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = next) {
-        next = APR_BUCKET_NEXT(e);
-        if (APR_BUCKET_IS_METADATA(e)) {
-            mark = 1;
-            apr_bucket_delete(e);
-        }
-        else if (e->length) {
-            data = 1;
-            t->up_len += e->length;
-            apr_bucket_setaside(e, t->x->r->pool); /* mod_ssl lends its buffer */
-        }
-    }
-    t->client_ended = mark && !data && t->marked;
-    t->marked = mark && !data;
-    if (!data && !mark) {
-        t->client_ready = 0;
-    }
-    APR_BRIGADE_CONCAT(t->up, bb);
-}
-
-static tunnel_end_e tunnel_read_client(tunnel_t *t)
-{
-    apr_bucket_brigade *bb = backend_client_brigade(t->x);
-    apr_status_t rv;
-
-    while (t->client_ready && !t->client_ended && t->up_len < t->piece) {
-        rv = ap_get_brigade(t->c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
-                            (apr_off_t)(t->piece - t->up_len));
-        if (rv == APR_SUCCESS) {
-            tunnel_take(t, bb);
-        }
-        else if (APR_STATUS_IS_EAGAIN(rv)) {
-            t->client_ready = 0;
-        }
-        else if (APR_STATUS_IS_EOF(rv)) {
-            t->client_ended = 1;
-        }
-        apr_brigade_cleanup(bb);
-        if (t->c->aborted || (rv != APR_SUCCESS && t->client_ready && !t->client_ended)) {
-            return tunnel_client_broke(t, rv);
-        }
-    }
-    return TUNNEL_GOES_ON;
-}
-
 /* From the client to the backend */
 
 /* Bytes of t->up that lie in memory, to be sent at once. */
-static int tunnel_gather(tunnel_t *t, struct iovec iov[BACKEND_PIECES_MAX], apr_status_t *rv)
+static int tunnel_gather(backend_tunnel_t *t, struct iovec iov[BACKEND_PIECES_MAX],
+                         apr_status_t *rv)
 {
     apr_bucket *e = APR_BRIGADE_FIRST(t->up), *next;
     const char *data;
@@ -207,7 +59,7 @@ static int tunnel_gather(tunnel_t *t, struct iovec iov[BACKEND_PIECES_MAX], apr_
     return n;
 }
 
-static void tunnel_sent(tunnel_t *t, apr_size_t n)
+static void tunnel_sent(backend_tunnel_t *t, apr_size_t n)
 {
     apr_bucket *e;
 
@@ -224,7 +76,7 @@ static void tunnel_sent(tunnel_t *t, apr_size_t n)
 }
 
 /* The backend takes no more; what it says is still of use. */
-static void tunnel_link_is_deaf(tunnel_t *t, int error)
+static void tunnel_link_is_deaf(backend_tunnel_t *t, int error)
 {
     t->error = apr_pstrdup(t->x->r->pool,
                            backend_tls_strerror(t->x->link, error, t->x->r->pool));
@@ -236,7 +88,7 @@ static void tunnel_link_is_deaf(tunnel_t *t, int error)
 
 /* The client's end goes on once all before it has. A backend that cannot be told of
  * it any more has lost nothing by that: what it said last tells how it ended. */
-static void tunnel_end_up(tunnel_t *t)
+static void tunnel_end_up(backend_tunnel_t *t)
 {
     int error = 0;
 
@@ -252,22 +104,22 @@ static void tunnel_end_up(tunnel_t *t)
     }
 }
 
-static tunnel_end_e tunnel_up(tunnel_t *t, int *moved)
+static backend_tunnel_end_e tunnel_up(backend_tunnel_t *t, int *moved)
 {
     struct iovec iov[BACKEND_PIECES_MAX];
-    tunnel_end_e end = TUNNEL_GOES_ON;
+    backend_tunnel_end_e end = BACKEND_TUNNEL_GOES_ON;
     apr_status_t rv;
     apr_size_t n, turn;
     int len, error = 0;
 
     for (turn = 0; turn < TURN_MAX && !t->link_shut; turn += n) {
-        end = tunnel_read_client(t);
-        if (end != TUNNEL_GOES_ON || !t->up_len) {
+        end = backend_tunnel_read(t);
+        if (end != BACKEND_TUNNEL_GOES_ON || !t->up_len) {
             break;
         }
         len = tunnel_gather(t, iov, &rv);
         if (!len) {
-            return tunnel_client_broke(t, rv);
+            return backend_tunnel_client_broke(t, rv);
         }
         switch (backend_link_send(t->x->link, iov, len, &n, &error)) {
         case BACKEND_IO_DONE:
@@ -275,12 +127,12 @@ static tunnel_end_e tunnel_up(tunnel_t *t, int *moved)
             *moved = 1;
             break;
         case BACKEND_IO_AGAIN:
-            return TUNNEL_GOES_ON;
+            return BACKEND_TUNNEL_GOES_ON;
         default:
             tunnel_link_is_deaf(t, error);
         }
     }
-    if (end == TUNNEL_GOES_ON && t->client_ended && !t->up_len && !t->link_shut) {
+    if (end == BACKEND_TUNNEL_GOES_ON && t->client_ended && !t->up_len && !t->link_shut) {
         tunnel_end_up(t);
     }
     return end;
@@ -289,7 +141,7 @@ static tunnel_end_e tunnel_up(tunnel_t *t, int *moved)
 /* From the backend to the client */
 
 /* What came with the head goes first. */
-static backend_io_e tunnel_recv(tunnel_t *t, char *buf, apr_size_t *len, int *error)
+static backend_io_e tunnel_recv(backend_tunnel_t *t, char *buf, apr_size_t *len, int *error)
 {
     backend_exchange_t *x = t->x;
     backend_io_e io = BACKEND_IO_DONE;
@@ -309,7 +161,7 @@ static backend_io_e tunnel_recv(tunnel_t *t, char *buf, apr_size_t *len, int *er
 }
 
 /* A read of the link into t->down. */
-static tunnel_end_e tunnel_read_link(tunnel_t *t, apr_size_t *len)
+static backend_tunnel_end_e tunnel_read_link(backend_tunnel_t *t, apr_size_t *len)
 {
     backend_exchange_t *x = t->x;
     char *buf = apr_bucket_alloc(t->piece, t->c->bucket_alloc);
@@ -319,7 +171,7 @@ static tunnel_end_e tunnel_read_link(tunnel_t *t, apr_size_t *len)
     if (io == BACKEND_IO_DONE) {
         APR_BRIGADE_INSERT_TAIL(t->down, apr_bucket_heap_create(buf, *len, apr_bucket_free,
                                                                 t->c->bucket_alloc));
-        return TUNNEL_GOES_ON;
+        return BACKEND_TUNNEL_GOES_ON;
     }
     apr_bucket_free(buf);
     *len = 0;
@@ -332,44 +184,28 @@ static tunnel_end_e tunnel_read_link(tunnel_t *t, apr_size_t *len)
     else {
         t->error = t->link_deaf ? t->error
                    : apr_pstrdup(x->r->pool, backend_tls_strerror(x->link, error, x->r->pool));
-        return TUNNEL_BACKEND_BROKE;
+        return BACKEND_TUNNEL_BACKEND_BROKE;
     }
-    return TUNNEL_GOES_ON;
+    return BACKEND_TUNNEL_GOES_ON;
 }
 
-/* The backend's end goes on. Only a bare TCP connection can be closed halfway:
- * in TLS before 1.3 the other half ends with it, httpd cannot send its
- * close_notify and go on reading, and mod_http2 resets a stream that was ended
- * before its client has. */
-static tunnel_end_e tunnel_end_down(tunnel_t *t)
+static backend_tunnel_end_e tunnel_down(backend_tunnel_t *t, int *moved)
 {
-    if (!t->socket || ap_ssl_conn_is_ssl(t->c)) {
-        return TUNNEL_OVER;
-    }
-    if (!tunnel_is_cut_off(t)) {
-        apr_socket_shutdown(t->socket, APR_SHUTDOWN_WRITE);
-    }
-    t->client_shut = 1;
-    return TUNNEL_GOES_ON;
-}
-
-static tunnel_end_e tunnel_down(tunnel_t *t, int *moved)
-{
-    tunnel_end_e end = t->client_full ? tunnel_push(t) : TUNNEL_GOES_ON;
+    backend_tunnel_end_e end = t->client_full ? backend_tunnel_push(t) : BACKEND_TUNNEL_GOES_ON;
     apr_size_t n, turn;
 
-    for (turn = 0; end == TUNNEL_GOES_ON && turn < TURN_MAX; turn += n) {
+    for (turn = 0; end == BACKEND_TUNNEL_GOES_ON && turn < TURN_MAX; turn += n) {
         if (t->client_full || !t->link_ready || t->link_ended) {
             break;
         }
         end = tunnel_read_link(t, &n);
         if (n) {
             *moved = 1;
-            end = tunnel_pass(t);
+            end = backend_tunnel_pass(t);
         }
     }
-    if (end == TUNNEL_GOES_ON && t->link_ended && !t->client_full && !t->client_shut) {
-        end = tunnel_end_down(t);
+    if (end == BACKEND_TUNNEL_GOES_ON && t->link_ended && !t->client_full && !t->client_shut) {
+        end = backend_tunnel_shut(t);
     }
     return end;
 }
@@ -377,13 +213,13 @@ static tunnel_end_e tunnel_down(tunnel_t *t, int *moved)
 /* Waiting */
 
 /* One direction had its turn, and there is more to be read. */
-static int tunnel_has_more(const tunnel_t *t)
+static int tunnel_has_more(const backend_tunnel_t *t)
 {
     return (t->link_ready && !t->link_ended && !t->client_full)
            || (t->client_ready && !t->client_ended && !t->up_len);
 }
 
-static int tunnel_poll_time(const tunnel_t *t)
+static int tunnel_poll_time(const backend_tunnel_t *t)
 {
     apr_interval_time_t left = t->moved_at + t->idle_max - backend_now();
     apr_interval_time_t look = t->c->master ? BACKEND_CLIENT_INTERVAL : LOOK_INTERVAL;
@@ -394,7 +230,7 @@ static int tunnel_poll_time(const tunnel_t *t)
 
 /* With nothing to be asked a broken connection still tells so. One that has
  * told it would do so again and again: it is not asked any more. */
-static void tunnel_poll_fds(const tunnel_t *t, struct pollfd fds[2])
+static void tunnel_poll_fds(const backend_tunnel_t *t, struct pollfd fds[2])
 {
     fds[0].fd = t->link_hup ? -1 : t->x->link->fd;
     fds[0].events = (short)((t->link_ready || t->link_ended || t->client_full ? 0 : POLLIN)
@@ -407,17 +243,17 @@ static void tunnel_poll_fds(const tunnel_t *t, struct pollfd fds[2])
 
 /* The client's connection was reset. What it sent before still goes on, as far as
  * the backend takes it. */
-static tunnel_end_e tunnel_last_words(tunnel_t *t)
+static backend_tunnel_end_e tunnel_last_words(backend_tunnel_t *t)
 {
-    tunnel_end_e end;
+    backend_tunnel_end_e end;
     int moved;
 
     t->client_ready = 1;
     end = tunnel_up(t, &moved);
-    return end == TUNNEL_GOES_ON ? tunnel_client_broke(t, APR_SUCCESS) : end;
+    return end == BACKEND_TUNNEL_GOES_ON ? backend_tunnel_client_broke(t, APR_SUCCESS) : end;
 }
 
-static tunnel_end_e tunnel_wait(tunnel_t *t)
+static backend_tunnel_end_e tunnel_wait(backend_tunnel_t *t)
 {
     struct pollfd fds[2];
 
@@ -425,8 +261,8 @@ static tunnel_end_e tunnel_wait(tunnel_t *t)
     if (poll(fds, 2, tunnel_poll_time(t)) < 0) {
         fds[0].revents = fds[1].revents = 0; /* a signal */
     }
-    if (backend_stop_is_due() || tunnel_is_cut_off(t)) {
-        return TUNNEL_STOPPED;
+    if (backend_stop_is_due() || backend_tunnel_is_cut_off(t)) {
+        return BACKEND_TUNNEL_STOPPED;
     }
     if (t->c->aborted || (t->socket && fds[1].revents & (POLLERR | POLLNVAL))) {
         return tunnel_last_words(t);
@@ -438,70 +274,56 @@ static tunnel_end_e tunnel_wait(tunnel_t *t)
     t->client_hup = t->client_hup || (fds[1].revents & (POLLHUP | POLLERR | POLLNVAL));
     t->link_ready = t->link_ready || fds[0].revents & POLLIN || t->link_hup;
     t->client_ready = t->client_ready || fds[1].revents & POLLIN || t->client_hup;
-    return TUNNEL_GOES_ON;
+    return BACKEND_TUNNEL_GOES_ON;
 }
 
 /* The whole */
 
-static int tunnel_is_over(const tunnel_t *t)
+static int tunnel_is_over(const backend_tunnel_t *t)
 {
     return t->no_half ? (t->link_shut && !t->link_deaf) || (t->link_ended && !t->client_full)
                       : t->link_ended && t->link_shut && !t->client_full;
 }
 
 /* One round: what can be done, and whether there is more to be done at once. */
-static tunnel_end_e tunnel_round(tunnel_t *t, int *moved)
+static backend_tunnel_end_e tunnel_round(backend_tunnel_t *t, int *moved)
 {
-    tunnel_end_e end = tunnel_up(t, moved);
+    backend_tunnel_end_e end = tunnel_up(t, moved);
 
-    if (end == TUNNEL_GOES_ON) {
+    if (end == BACKEND_TUNNEL_GOES_ON) {
         end = tunnel_down(t, moved);
     }
-    end = end == TUNNEL_GOES_ON && tunnel_is_over(t) ? TUNNEL_OVER : end;
+    end = end == BACKEND_TUNNEL_GOES_ON && tunnel_is_over(t) ? BACKEND_TUNNEL_OVER : end;
     /* mod_http2 ends the input of a stream that is reset before it tells of the reset. */
-    return end == TUNNEL_OVER && t->c->master && t->c->aborted
-               ? tunnel_client_broke(t, APR_ECONNABORTED) : end;
+    return end == BACKEND_TUNNEL_OVER && t->c->master && t->c->aborted
+               ? backend_tunnel_client_broke(t, APR_ECONNABORTED) : end;
 }
 
-static tunnel_end_e tunnel_loop(tunnel_t *t)
+static backend_tunnel_end_e tunnel_loop(backend_tunnel_t *t)
 {
-    tunnel_end_e end;
+    backend_tunnel_end_e end;
     int moved;
 
     for (;;) {
         moved = 0;
         end = tunnel_round(t, &moved);
-        if (end != TUNNEL_GOES_ON) {
+        if (end != BACKEND_TUNNEL_GOES_ON) {
             return end;
         }
         if (moved) {
             t->moved_at = backend_now();
         }
         else if (backend_now() - t->moved_at >= t->idle_max) {
-            return TUNNEL_IDLE;
+            return BACKEND_TUNNEL_IDLE;
         }
         end = tunnel_wait(t);
-        if (end != TUNNEL_GOES_ON) {
+        if (end != BACKEND_TUNNEL_GOES_ON) {
             return end;
         }
     }
 }
 
-/* The stacks of filters become the connection's. */
-static void tunnel_filters(request_rec *r)
-{
-    conn_rec *c = r->connection;
-
-    /* It holds back small writes, to make larger records of them. */
-    ap_remove_output_filter_byhandle(c->output_filters, "SSL/TLS Coalescing Filter");
-    /* It would take a tunnel for a request that is slow to come. */
-    ap_remove_input_filter_byhandle(c->input_filters, "reqtimeout");
-    r->input_filters = r->proto_input_filters = c->input_filters;
-    r->output_filters = r->proto_output_filters = c->output_filters;
-    c->keepalive = AP_CONN_CLOSE;
-}
-
-static void tunnel_begin(tunnel_t *t, backend_exchange_t *x)
+static void tunnel_begin(backend_tunnel_t *t, backend_exchange_t *x)
 {
     conn_rec *c = x->r->connection;
     core_server_config *core = ap_get_core_module_config(c->base_server->module_config);
@@ -520,30 +342,30 @@ static void tunnel_begin(tunnel_t *t, backend_exchange_t *x)
     t->client_ready = t->link_ready = 1;
 }
 
-static void tunnel_log(const tunnel_t *t, tunnel_end_e end)
+static void tunnel_log(const backend_tunnel_t *t, backend_tunnel_end_e end)
 {
     request_rec *r = t->x->r;
     const char *url = t->x->member.url, *upgrade = t->x->upgrade;
     int ms = (int)apr_time_as_msec(t->idle_max);
 
-    if (end == TUNNEL_CLIENT_BROKE) {
+    if (end == BACKEND_TUNNEL_CLIENT_BROKE) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2040)
                       "%s: the client broke the tunnel (%s): %s", url, upgrade, t->error);
     }
-    else if (end == TUNNEL_BACKEND_BROKE) {
+    else if (end == BACKEND_TUNNEL_BACKEND_BROKE) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2041)
                       "%s: the backend broke the tunnel (%s): %s", url, upgrade, t->error);
     }
-    else if (end == TUNNEL_STOPPED) {
+    else if (end == BACKEND_TUNNEL_STOPPED) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2042)
                       "%s: httpd stops, so the tunnel (%s) was closed", url, upgrade);
     }
-    else if (end == TUNNEL_IDLE && t->client_full) {
+    else if (end == BACKEND_TUNNEL_IDLE && t->client_full) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2043)
                       "%s: the client took nothing of what came through the tunnel (%s) for %d "
                       "ms: closed", url, upgrade, ms);
     }
-    else if (end == TUNNEL_IDLE) {
+    else if (end == BACKEND_TUNNEL_IDLE) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, USHERLOGNO(2021)
                       "%s: nothing went through the tunnel (%s) for %d ms: closed. Raise "
                       "timeout= of the backend for longer silences", url, upgrade, ms);
@@ -551,26 +373,26 @@ static void tunnel_log(const tunnel_t *t, tunnel_end_e end)
 }
 
 /* Tell who ended it, and leave the client's connection as it deserves. */
-static void tunnel_finish(tunnel_t *t, tunnel_end_e end)
+static void tunnel_finish(backend_tunnel_t *t, backend_tunnel_end_e end)
 {
     backend_exchange_t *x = t->x;
 
     tunnel_log(t, end);
     switch (end) {
-    case TUNNEL_IDLE:
+    case BACKEND_TUNNEL_IDLE:
         x->state.who = t->client_full ? 'c' : 's';
         t->c->aborted = t->c->aborted || t->client_full; /* nobody waits for it again */
         break;
-    case TUNNEL_CLIENT_BROKE:
-    case TUNNEL_STOPPED:
-        x->state.who = end == TUNNEL_STOPPED ? 'P' : 'C';
+    case BACKEND_TUNNEL_CLIENT_BROKE:
+    case BACKEND_TUNNEL_STOPPED:
+        x->state.who = end == BACKEND_TUNNEL_STOPPED ? 'P' : 'C';
         t->c->aborted = 1;
         if (t->up_len) { /* it would not learn of an end behind what it does not take */
             backend_link_abort(x->link);
             x->link = NULL;
         }
         break;
-    case TUNNEL_BACKEND_BROKE:
+    case BACKEND_TUNNEL_BACKEND_BROKE:
         x->state.who = 'S';
         if (t->c->master) {
             backend_relay_break(x); /* the stream can be reset behind its last bytes */
@@ -588,12 +410,12 @@ static void tunnel_finish(tunnel_t *t, tunnel_end_e end)
 
 backend_end_e backend_tunnel_run(backend_exchange_t *x)
 {
-    tunnel_t t;
+    backend_tunnel_t t;
 
     x->passed = 1;
     x->link_close = 1;
     ap_send_interim_response(x->r, 1);
-    tunnel_filters(x->r);
+    backend_tunnel_filters(x->r);
     tunnel_begin(&t, x);
     backend_stop_is_due(); /* from now on */
     tunnel_finish(&t, tunnel_loop(&t));

@@ -7,7 +7,6 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "balancer_probe_private.h"
 #include "usher_thread.h"

@@ -1,7 +1,6 @@
 /* One check, step by step. No step waits: what is to be waited for is told to the
  * checker's poll() as descriptor and events. */
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/un.h>

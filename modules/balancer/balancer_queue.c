@@ -7,7 +7,6 @@
  * is killed; that alone would put it behind the others in the futex's own row.
  *
  * A request that comes while others wait does not go before them. */
-#include <limits.h>
 #include <time.h>
 #ifdef __linux__
 #include <linux/futex.h>

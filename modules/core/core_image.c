@@ -3,7 +3,6 @@
  * where the new one is bad, or gone, what was there stays.
  *
  * The parent opens what it made itself, never what children made: children may be hostile. */
-#include <errno.h>
 #include <fcntl.h>
 #ifdef __linux__
 #include <sys/fsuid.h>

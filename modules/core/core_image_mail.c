@@ -2,7 +2,6 @@
  * has what is no such letter, what the parent made is. */
 #include <apr_general.h>
 #include <apr_lib.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -9,7 +9,7 @@
  * core_memory.c       pieces: declared, made, kept, carried over
  * core_memory_conf.c  UsherMemory, and what check_config refuses of memory
  * core_memory_lock.c  lock, unlock, repair
- * core_registry.c     records of clusters and members
+ * core_registry*.c    records of clusters and members (core_registry.h)
  * core_roster.c       members that signed themselves in
  * core_state.c        UsherStateDir: the directory for what outlives httpd
  * core_store*.c       the store (core_store.h)
@@ -151,6 +151,7 @@ apr_uint32_t core_registry_places(void);
 void core_registry_each(int (*see)(void *baton, usher_cluster_rec_t *cluster,
                                    usher_member_rec_t *member), void *baton);
 
+/* core_registry_leave.c */
 void core_registry_leave(usher_member_rec_t *rec);
 int core_registry_hold(usher_member_rec_t *rec, apr_uint32_t generation);
 void core_registry_release(usher_member_rec_t *rec);

@@ -2,8 +2,8 @@
  *
  * A hash table of ids with open addressing. Finding needs no lock: an entry is
  * complete before its state says so. Entering needs the piece's lock. Nothing
- * is removed but by the sweep. It gives up what has left (registry_leave()), and
- * what the present configuration has not asked for, ten minutes after it found
+ * is removed but by the sweep. It gives up what has left (core_registry_leave.c),
+ * and what the present configuration has not asked for, ten minutes after it found
  * that: by then hardly a child of an older one is left that uses it, and if one
  * is, it spoils a count. What a process holds (core_holds.c) is never given up.
  *
@@ -12,70 +12,29 @@
 #include <openssl/sha.h>
 #include <unistd.h>
 
-#include "core_private.h"
+#include "core_registry.h"
 #include "usher_clock.h"
 
 APLOG_USE_MODULE(usher);
 
 #define GRACE (10 * 60 * 1000) /* ms */
 #define REGISTRY_LAYOUT 2
-#define CARRY_STEPS 256         /* of searching, for each place */
+#define CARRY_STEPS 256 /* of searching, for each place */
 /* How long a restart waits for the lock. */
 #define PARENT_LOCK_WAIT (2 * APR_USEC_PER_SEC)
 
-enum { STATE_EMPTY, STATE_FREE, STATE_WRITING, STATE_USED };
-enum { KIND_CLUSTER = 1, KIND_MEMBER };
-
-typedef struct {
-    _Atomic apr_uint32_t state; /* EMPTY: never used, ends a search */
-    apr_uint32_t kind;
-    _Atomic apr_uint32_t mark; /* the last configuration that asked for it */
-    _Atomic apr_uint32_t has_left; /* it is given up when nobody holds it */
-    unsigned char id[USHER_ID_SIZE];
-} registry_entry_t;
-_Static_assert(sizeof(registry_entry_t) == 32, "part of the segment's layout");
-
-typedef union {
-    usher_cluster_rec_t cluster;
-    usher_member_rec_t member;
-    /* What both begin with. */
-    struct {
-        unsigned char id[USHER_ID_SIZE];
-        apr_uint32_t generation;
-        apr_uint32_t place;
-        _Atomic apr_int64_t left_at; /* boot clock, ms; 0: in use */
-    } any;
-    char size[USHER_REGISTRY_RECORD_SIZE];
-} registry_record_t;
-_Static_assert(sizeof(registry_record_t) == USHER_REGISTRY_RECORD_SIZE,
-               "part of the segment's layout");
 /* Those of layout 1 were shorter, and began as these do. */
 #define RECORD_SIZE_1 1024
 _Static_assert(offsetof(usher_cluster_rec_t, left_at) == 24
                && offsetof(usher_member_rec_t, left_at) == 24, "both begin the same");
 
-typedef struct {
-    _Atomic apr_uint32_t generation; /* of the record given away last */
-    _Atomic apr_uint32_t full; /* the configuration for which "full" was logged */
-    apr_uint32_t pad[14];
-} registry_header_t;
-_Static_assert(sizeof(registry_header_t) == 64, "part of the segment's layout");
-
-#define PLACE_SIZE (sizeof(registry_entry_t) + sizeof(registry_record_t))
-#define OVERHEAD (2 * sizeof(registry_header_t)) /* the header, and alignment */
-
-/* The piece as it is used: found anew in each call. */
-typedef struct {
-    registry_header_t *header;
-    registry_entry_t *entries;
-    registry_record_t *records;
-    apr_uint64_t count;
-} registry_table_t;
+#define PLACE_SIZE (sizeof(core_registry_entry_t) + sizeof(core_registry_record_t))
+#define OVERHEAD (2 * sizeof(core_registry_header_t)) /* the header, and alignment */
 
 /* What an older layout's records are copied from. */
 typedef struct {
-    const registry_header_t *header;
-    const registry_entry_t *entries;
+    const core_registry_header_t *header;
+    const core_registry_entry_t *entries;
     const char *records;
     apr_size_t record_size;
     apr_uint64_t count;
@@ -100,24 +59,35 @@ static apr_uint32_t registry_count(apr_uint64_t size)
     return (apr_uint32_t)((size - OVERHEAD) / PLACE_SIZE);
 }
 
-static registry_table_t registry_table(void *base, apr_uint64_t size)
+static core_registry_table_t registry_table(void *base, apr_uint64_t size)
 {
-    registry_table_t table = { base };
+    core_registry_table_t table = { base };
 
     table.count = (size - OVERHEAD) / PLACE_SIZE;
-    table.entries = (registry_entry_t *)(table.header + 1);
-    table.records = (registry_record_t *)APR_ALIGN(
+    table.entries = (core_registry_entry_t *)(table.header + 1);
+    table.records = (core_registry_record_t *)APR_ALIGN(
         (apr_uintptr_t)(table.entries + table.count), 64);
     return table;
+}
+
+int core_registry_open(core_registry_table_t *table)
+{
+    apr_uint64_t size = 0;
+    void *base = core_memory_base(memory, &size);
+
+    if (base) {
+        *table = registry_table(base, size);
+    }
+    return base != NULL;
 }
 
 static registry_old_t registry_old(const void *base, apr_uint64_t size, apr_uint32_t layout)
 {
     registry_old_t old = { base };
 
-    old.record_size = layout == 1 ? RECORD_SIZE_1 : sizeof(registry_record_t);
-    old.count = (size - OVERHEAD) / (sizeof(registry_entry_t) + old.record_size);
-    old.entries = (const registry_entry_t *)(old.header + 1);
+    old.record_size = layout == 1 ? RECORD_SIZE_1 : sizeof(core_registry_record_t);
+    old.count = (size - OVERHEAD) / (sizeof(core_registry_entry_t) + old.record_size);
+    old.entries = (const core_registry_entry_t *)(old.header + 1);
     old.records = (const char *)APR_ALIGN((apr_uintptr_t)(old.entries + old.count), 64);
     return old;
 }
@@ -133,20 +103,20 @@ static apr_uint64_t registry_home(const unsigned char *id, apr_uint64_t count)
 /* What a killed process was writing is nobody's. Its entry may be anywhere. */
 static void registry_repair(void *base, apr_uint64_t size)
 {
-    registry_table_t table = registry_table(base, size);
+    core_registry_table_t table = registry_table(base, size);
     apr_uint64_t i;
 
     for (i = 0; i < table.count; ++i) {
-        if (atomic_load(&table.entries[i].state) >= STATE_WRITING
-            && atomic_load(&table.entries[i].state) != STATE_USED) {
-            atomic_store(&table.entries[i].state, STATE_FREE);
+        if (atomic_load(&table.entries[i].state) >= CORE_REGISTRY_WRITING
+            && atomic_load(&table.entries[i].state) != CORE_REGISTRY_USED) {
+            atomic_store(&table.entries[i].state, CORE_REGISTRY_FREE);
         }
     }
 }
 
 /* The first place of an id's search that is nobody's; -1: there is none, or no
  * *steps are left, from which those are taken that were needed. */
-static apr_int64_t registry_room(const registry_table_t *table, const unsigned char *id,
+static apr_int64_t registry_room(const core_registry_table_t *table, const unsigned char *id,
                                  apr_uint64_t *steps)
 {
     apr_uint64_t home = registry_home(id, table->count);
@@ -155,26 +125,26 @@ static apr_int64_t registry_room(const registry_table_t *table, const unsigned c
     for (i = 0; i < table->count && *steps; ++i, --*steps) {
         apr_uint64_t at = (home + i) % table->count;
 
-        if (atomic_load(&table->entries[at].state) != STATE_USED) {
+        if (atomic_load(&table->entries[at].state) != CORE_REGISTRY_USED) {
             return (apr_int64_t)at;
         }
     }
     return -1;
 }
 
-static void registry_enter(const registry_table_t *table, apr_uint64_t at, apr_uint32_t kind,
-                           apr_uint32_t mark, const registry_record_t *record)
+static void registry_enter(const core_registry_table_t *table, apr_uint64_t at, apr_uint32_t kind,
+                           apr_uint32_t mark, const core_registry_record_t *record)
 {
-    registry_entry_t *entry = &table->entries[at];
+    core_registry_entry_t *entry = &table->entries[at];
 
-    atomic_store(&entry->state, STATE_WRITING);
+    atomic_store(&entry->state, CORE_REGISTRY_WRITING);
     memcpy(&table->records[at], record, sizeof(*record));
     table->records[at].any.place = (apr_uint32_t)at;
     memcpy(entry->id, record->any.id, USHER_ID_SIZE);
     atomic_store(&entry->has_left, 0);
     entry->kind = kind;
     atomic_store(&entry->mark, mark);
-    atomic_store(&entry->state, STATE_USED);
+    atomic_store(&entry->state, CORE_REGISTRY_USED);
 }
 
 /* Into memory of another size. Each record is copied before it is looked at: a
@@ -183,7 +153,7 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
                                    apr_uint64_t from_size, apr_uint32_t from_layout,
                                    usher_memory_carried_t *carried)
 {
-    registry_table_t fresh = registry_table(to, to_size);
+    core_registry_table_t fresh = registry_table(to, to_size);
     registry_old_t old = registry_old(from, from_size, from_layout);
     /* More than a full table needs. A child could have written one id into all
      * records, whose searches would hold up the parent for ever. */
@@ -196,11 +166,11 @@ static apr_status_t registry_carry(void *to, apr_uint64_t to_size, const void *f
     atomic_store(&fresh.header->generation, atomic_load(&old.header->generation));
     for (i = 0; i < old.count; ++i) {
         apr_uint32_t kind = old.entries[i].kind;
-        registry_record_t record;
+        core_registry_record_t record;
         apr_int64_t at;
 
-        if (atomic_load(&old.entries[i].state) != STATE_USED
-            || (kind != KIND_CLUSTER && kind != KIND_MEMBER)) {
+        if (atomic_load(&old.entries[i].state) != CORE_REGISTRY_USED
+            || (kind != CORE_REGISTRY_CLUSTER && kind != CORE_REGISTRY_MEMBER)) {
             continue;
         }
         memset(&record, 0, sizeof(record));
@@ -251,13 +221,13 @@ static apr_int64_t registry_now(void)
 
 /* Whether this configuration, or a newer one if this is an old child, has asked
  * for an entry before: then nobody gives it up. */
-static int registry_is_marked(const registry_table_t *table, apr_uint64_t at)
+static int registry_is_marked(const core_registry_table_t *table, apr_uint64_t at)
 {
     return (apr_int32_t)(atomic_load(&table->entries[at].mark) - configuration) >= 0;
 }
 
 /* Under the lock: whether a record's time is over, or it is noted that it begins. */
-static int registry_is_over(const registry_table_t *table, apr_uint64_t at, apr_int64_t now)
+static int registry_is_over(const core_registry_table_t *table, apr_uint64_t at, apr_int64_t now)
 {
     apr_int64_t left_at = atomic_load(&table->records[at].any.left_at);
 
@@ -276,25 +246,24 @@ static int registry_is_over(const registry_table_t *table, apr_uint64_t at, apr_
 
 /* Under the lock: gives up what nobody wants any more. First it is nobody's, then
  * it is looked who holds it: who begins to do so does it the other way round. */
-static void registry_sweep(const registry_table_t *table)
+static void registry_sweep(const core_registry_table_t *table)
 {
     apr_int64_t now = registry_now();
     apr_uint64_t i;
 
     core_holds_forget_gone();
     for (i = 0; i < table->count; ++i) {
-        if (atomic_load(&table->entries[i].state) == STATE_USED
+        if (atomic_load(&table->entries[i].state) == CORE_REGISTRY_USED
             && registry_is_over(table, i, now)) {
-            atomic_store(&table->entries[i].state, STATE_FREE);
+            atomic_store(&table->entries[i].state, CORE_REGISTRY_FREE);
             if (core_holds_has(i)) {
-                atomic_store(&table->entries[i].state, STATE_USED);
+                atomic_store(&table->entries[i].state, CORE_REGISTRY_USED);
             }
         }
     }
 }
 
-/* The parent must not wait for ever for a stopped child. */
-static apr_status_t registry_lock(void)
+apr_status_t core_registry_lock(void)
 {
     apr_status_t rv;
 
@@ -314,34 +283,36 @@ static apr_status_t registry_lock(void)
     return rv;
 }
 
+void core_registry_unlock(void)
+{
+    core_memory_unlock(memory);
+}
+
 /* After all modules have asked for theirs. */
 void core_registry_sweep(void)
 {
-    apr_uint64_t size = 0;
-    void *base = core_memory_base(memory, &size);
+    core_registry_table_t table;
 
-    if (base && registry_lock() == APR_SUCCESS) {
-        registry_table_t table = registry_table(base, size);
-
+    if (core_registry_open(&table) && core_registry_lock() == APR_SUCCESS) {
         registry_sweep(&table);
-        core_memory_unlock(memory);
+        core_registry_unlock();
     }
 }
 
-static apr_int64_t registry_find(const registry_table_t *table, const registry_key_t *key)
+static apr_int64_t registry_find(const core_registry_table_t *table, const registry_key_t *key)
 {
     apr_uint64_t home = registry_home(key->id, table->count);
     apr_uint64_t i;
 
     for (i = 0; i < table->count; ++i) {
         apr_uint64_t at = (home + i) % table->count;
-        const registry_entry_t *entry = &table->entries[at];
+        const core_registry_entry_t *entry = &table->entries[at];
         apr_uint32_t state = atomic_load(&entry->state);
 
-        if (state == STATE_EMPTY) {
+        if (state == CORE_REGISTRY_EMPTY) {
             return -1;
         }
-        if (state == STATE_USED && entry->kind == key->kind
+        if (state == CORE_REGISTRY_USED && entry->kind == key->kind
             && !memcmp(entry->id, key->id, USHER_ID_SIZE)) {
             return (apr_int64_t)at;
         }
@@ -349,9 +320,9 @@ static apr_int64_t registry_find(const registry_table_t *table, const registry_k
     return -1;
 }
 
-static void registry_texts(registry_record_t *record, const registry_key_t *key)
+static void registry_texts(core_registry_record_t *record, const registry_key_t *key)
 {
-    if (key->kind == KIND_CLUSTER) {
+    if (key->kind == CORE_REGISTRY_CLUSTER) {
         apr_cpystrn(record->cluster.name, key->name, USHER_REGISTRY_NAME_SIZE);
         apr_cpystrn(record->cluster.server, key->server, USHER_REGISTRY_SERVER_SIZE);
     }
@@ -361,22 +332,22 @@ static void registry_texts(registry_record_t *record, const registry_key_t *key)
     }
 }
 
-static void registry_fill(registry_record_t *record, const registry_key_t *key,
+static void registry_fill(core_registry_record_t *record, const registry_key_t *key,
                           apr_uint32_t generation)
 {
     memset(record, 0, sizeof(*record));
     memcpy(record->any.id, key->id, USHER_ID_SIZE);
     record->any.generation = generation;
-    if (key->kind == KIND_MEMBER) {
+    if (key->kind == CORE_REGISTRY_MEMBER) {
         memcpy(record->member.cluster_id, key->cluster_id, USHER_ID_SIZE);
     }
     registry_texts(record, key);
 }
 
 /* Under the lock. -1: full. */
-static apr_int64_t registry_add(const registry_table_t *table, const registry_key_t *key)
+static apr_int64_t registry_add(const core_registry_table_t *table, const registry_key_t *key)
 {
-    registry_record_t record;
+    core_registry_record_t record;
     apr_uint64_t steps = 2 * table->count;
     apr_int64_t at = registry_room(table, key->id, &steps);
 
@@ -392,7 +363,7 @@ static apr_int64_t registry_add(const registry_table_t *table, const registry_ke
 }
 
 /* Once for each reading of the configuration, whichever process it is. */
-static void registry_log_full(const registry_table_t *table)
+static void registry_log_full(const core_registry_table_t *table)
 {
     if (atomic_exchange(&table->header->full, configuration + 1) != configuration + 1) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf, USHERLOGNO(1027)
@@ -404,7 +375,8 @@ static void registry_log_full(const registry_table_t *table)
 }
 
 /* Under the lock. A member may have another route in this configuration. */
-static void registry_mark(const registry_table_t *table, apr_int64_t at, const registry_key_t *key)
+static void registry_mark(const core_registry_table_t *table, apr_int64_t at,
+                          const registry_key_t *key)
 {
     if (!registry_is_marked(table, (apr_uint64_t)at)) {
         registry_texts(&table->records[at], key);
@@ -415,26 +387,23 @@ static void registry_mark(const registry_table_t *table, apr_int64_t at, const r
 }
 
 /* Whether an entry must be entered or marked before it is used. */
-static int registry_is_missing(const registry_table_t *table, apr_int64_t at)
+static int registry_is_missing(const core_registry_table_t *table, apr_int64_t at)
 {
     return at < 0 || !registry_is_marked(table, (apr_uint64_t)at)
            || atomic_load(&table->entries[at].has_left);
 }
 
-static registry_record_t *registry_get(const registry_key_t *key)
+static core_registry_record_t *registry_get(const registry_key_t *key)
 {
-    apr_uint64_t size = 0;
-    void *base = core_memory_base(memory, &size);
-    registry_table_t table;
+    core_registry_table_t table;
     apr_int64_t at;
 
-    if (!base) {
+    if (!core_registry_open(&table)) {
         return NULL;
     }
-    table = registry_table(base, size);
     at = registry_find(&table, key);
     if (registry_is_missing(&table, at)) {
-        if (registry_lock() != APR_SUCCESS) {
+        if (core_registry_lock() != APR_SUCCESS) {
             return at < 0 ? NULL : table.records + at;
         }
         at = registry_find(&table, key);
@@ -444,7 +413,7 @@ static registry_record_t *registry_get(const registry_key_t *key)
         if (at >= 0) {
             registry_mark(&table, at, key);
         }
-        core_memory_unlock(memory);
+        core_registry_unlock();
     }
     if (at < 0) {
         registry_log_full(&table);
@@ -479,8 +448,8 @@ static int registry_id(unsigned char *id, const unsigned char *cluster_id, const
 
 usher_cluster_rec_t *core_registry_cluster(const char *name, const char *server)
 {
-    registry_key_t key = { KIND_CLUSTER, .name = name, .server = server ? server : "" };
-    registry_record_t *record;
+    registry_key_t key = { CORE_REGISTRY_CLUSTER, .name = name, .server = server ? server : "" };
+    core_registry_record_t *record;
 
     if (!registry_id(key.id, NULL, key.name, key.server)) {
         return NULL;
@@ -492,9 +461,10 @@ usher_cluster_rec_t *core_registry_cluster(const char *name, const char *server)
 usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster, const char *route,
                                          const char *url)
 {
-    registry_key_t key = { KIND_MEMBER, .name = route ? route : "", .server = url ? url : "" };
+    registry_key_t key = { CORE_REGISTRY_MEMBER, .name = route ? route : "",
+                           .server = url ? url : "" };
     unsigned char cluster_id[USHER_ID_SIZE];
-    registry_record_t *record;
+    core_registry_record_t *record;
 
     if (!cluster) {
         return NULL;
@@ -510,108 +480,31 @@ usher_member_rec_t *core_registry_member(const usher_cluster_rec_t *cluster, con
 
 apr_uint32_t core_registry_places(void)
 {
-    apr_uint64_t size = 0;
-    void *base = core_memory_base(memory, &size);
+    core_registry_table_t table;
 
-    return base ? (apr_uint32_t)registry_table(base, size).count : 0;
+    return core_registry_open(&table) ? (apr_uint32_t)table.count : 0;
 }
 
 void core_registry_each(int (*see)(void *baton, usher_cluster_rec_t *cluster,
                                    usher_member_rec_t *member), void *baton)
 {
-    apr_uint64_t size = 0, i;
-    void *base = core_memory_base(memory, &size);
-    registry_table_t table;
-    int go_on = base != NULL;
+    core_registry_table_t table;
+    apr_uint64_t i;
+    int go_on = 1;
 
-    if (!base) {
+    if (!core_registry_open(&table)) {
         return;
     }
-    table = registry_table(base, size);
     for (i = 0; i < table.count && go_on; ++i) {
-        registry_record_t *record = &table.records[i];
+        core_registry_record_t *record = &table.records[i];
 
-        if (atomic_load(&table.entries[i].state) == STATE_USED
+        if (atomic_load(&table.entries[i].state) == CORE_REGISTRY_USED
             && registry_is_marked(&table, i)
             && (!atomic_load(&table.entries[i].has_left) || core_holds_has(i))) {
-            int is_member = table.entries[i].kind == KIND_MEMBER;
+            int is_member = table.entries[i].kind == CORE_REGISTRY_MEMBER;
 
             go_on = see(baton, is_member ? NULL : &record->cluster,
                         is_member ? &record->member : NULL);
         }
-    }
-}
-
-/* The place that a record has; no less than count: it is none of them. */
-static apr_uint64_t registry_place(const registry_table_t *table, const usher_member_rec_t *rec)
-{
-    apr_uintptr_t from = (apr_uintptr_t)table->records, at = (apr_uintptr_t)rec;
-
-    return at >= from && (at - from) % sizeof(registry_record_t) == 0
-               ? (at - from) / sizeof(registry_record_t) : table->count;
-}
-
-/* The table, and where a record lies in it. @return 0: it is none of its records */
-static int registry_open_at(registry_table_t *table, const usher_member_rec_t *rec,
-                            apr_uint64_t *at)
-{
-    apr_uint64_t size = 0;
-    void *base = core_memory_base(memory, &size);
-
-    if (!base) {
-        return 0;
-    }
-    *table = registry_table(base, size);
-    *at = registry_place(table, rec);
-    return *at < table->count;
-}
-
-void core_registry_leave(usher_member_rec_t *rec)
-{
-    registry_table_t table;
-    apr_uint64_t at;
-
-    if (registry_open_at(&table, rec, &at) && registry_lock() == APR_SUCCESS) {
-        atomic_store(&table.entries[at].has_left, 1);
-        core_memory_unlock(memory);
-    }
-}
-
-static int registry_is_it(const registry_table_t *table, apr_uint64_t at,
-                          apr_uint32_t generation)
-{
-    return atomic_load(&table->entries[at].state) == STATE_USED
-           && table->entries[at].kind == KIND_MEMBER
-           && table->records[at].any.generation == generation;
-}
-
-int core_registry_hold(usher_member_rec_t *rec, apr_uint32_t generation)
-{
-    registry_table_t table;
-    apr_uint64_t at;
-    int is_it;
-
-    if (!registry_open_at(&table, rec, &at) || !core_holds_take(at)) {
-        return 0;
-    }
-    is_it = registry_is_it(&table, at, generation);
-    /* A sweep may just be looking who holds it. */
-    if (!is_it && registry_lock() == APR_SUCCESS) {
-        is_it = registry_is_it(&table, at, generation);
-        core_memory_unlock(memory);
-    }
-    if (!is_it) {
-        core_holds_give(at);
-    }
-    return is_it;
-}
-
-void core_registry_release(usher_member_rec_t *rec)
-{
-    registry_table_t table;
-    apr_uint64_t at;
-
-    if (registry_open_at(&table, rec, &at)) {
-        core_holds_give(at);
     }
 }

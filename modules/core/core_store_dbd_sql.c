@@ -3,7 +3,6 @@
  * One row of usher_store_state counts the changes. Who writes takes the next number first, and
  * so has that row's lock until his transaction ends: changes become visible in the order of
  * their numbers, and what was compared in a transaction holds until its end. */
-#include <apr_lib.h>
 #include <dlfcn.h>
 #include <string.h>
 

@@ -1,7 +1,5 @@
 #include "usher_cidr_list.h"
 
-#include <string.h>
-
 static int list_is_between(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',';

@@ -1,7 +1,6 @@
 #include "usher_holds.h"
 
 #include <apr_general.h>
-#include <string.h>
 
 #define OWNER(pid, state) ((apr_uint64_t)(state) << 32 | (apr_uint32_t)(pid))
 #define OWNER_PID(who) ((pid_t)(apr_uint32_t)(who))

@@ -12,8 +12,6 @@
 #define V2_PROXY         0x1
 #define V2_TCP4          0x11
 #define V2_TCP6          0x21
-#define V2_TCP4_LEN      12
-#define V2_TCP6_LEN      36
 
 static unsigned int proxyproto_number(const char *bytes)
 {

@@ -106,8 +106,6 @@ static void offers_make(usher_tlsstats_offer_t *offer, const usher_hello_t *hell
     offer->ciphers_len = len;
 }
 
-#define NUMBERS_SIZE (USHER_TLSSTATS_OFFER_NUMBERS * sizeof(apr_uint16_t))
-
 void tlsstats_offer_pack(const usher_tlsstats_offer_t *offer, apr_uint64_t *words)
 {
     char *at = (char *)(words + 2);

@@ -57,6 +57,21 @@ const char *register_auth_why_not(cmd_parms *cmd, int argc, int least, int most,
     return argc < least || argc > most ? apr_pstrcat(cmd->pool, "takes ", takes, NULL) : NULL;
 }
 
+const char *register_auth_set_path(cmd_parms *cmd, int argc, char *const argv[], const char **path)
+{
+    const char *why = register_auth_why_not(cmd, argc, 1, 1, "one argument, the name of a key file");
+    const char *file = why ? NULL : ap_server_root_relative(cmd->pool, argv[0]);
+
+    if (!why && !file) {
+        why = apr_psprintf(cmd->pool, "\"%s\": is no path", argv[0]);
+    }
+    if (why) {
+        return usher_conf_refuse(cmd, why);
+    }
+    *path = file;
+    return NULL;
+}
+
 usher_cidr_address_t register_auth_address(const apr_sockaddr_t *address)
 {
     return usher_cidr_address(address->ipaddr_ptr, (apr_size_t)address->ipaddr_len);

@@ -23,6 +23,9 @@ usher_secret_user_t register_auth_user(void);
 /** Why a directive may not stand where it does, or has a wrong number of arguments; NULL: it is right. */
 const char *register_auth_why_not(cmd_parms *cmd, int argc, int least, int most, const char *takes);
 
+/** A directive that names a key file: @a path gets it. @return why it is refused; NULL: it is right */
+const char *register_auth_set_path(cmd_parms *cmd, int argc, char *const argv[], const char **path);
+
 /** The address of who asks, mod_remoteip's. */
 usher_cidr_address_t register_auth_address(const apr_sockaddr_t *address);
 

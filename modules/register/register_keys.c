@@ -44,17 +44,7 @@ void register_keys_init(void)
 
 const char *register_keys_set(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
 {
-    const char *why = register_auth_why_not(cmd, argc, 1, 1, "one argument, the name of a key file");
-    const char *file = why ? NULL : ap_server_root_relative(cmd->pool, argv[0]);
-
-    if (!why && !file) {
-        why = apr_psprintf(cmd->pool, "\"%s\": is no path", argv[0]);
-    }
-    if (why) {
-        return usher_conf_refuse(cmd, why);
-    }
-    path = file;
-    return NULL;
+    return register_auth_set_path(cmd, argc, argv, &path);
 }
 
 static apr_status_t keys_wipe(void *data)

@@ -5,15 +5,21 @@
  * register_conf.c      directives
  * register_handler.c   paths, methods, the body
  * register_json.c      what requests say and answers tell
- * register_member.c    register, heartbeat, drain, deregister, list, show
+ * register_call.c      which member a request is about, and how a change of it is made
+ * register_member.c    register, heartbeat, drain, deregister
+ * register_show.c      list, show
+ * register_url.c       the URL of a member
+ * register_address.c   addresses that no member may have
  * register_record.c    a member as the store has it
  * register_lease.c     leases that end, drains that end: in the tick
  * register_audit.c     a line for each change
  * register_auth.c      who it is: signature or certificate
  * register_keys.c      the key file
+ * register_certificate.c  client certificates
  * register_policy.c    what he may
  * register_nonce.c     nonces that were used (piece "nonces", kind "nonce")
  * register_failures.c  refused requests: log, counts, limits
+ * register_count.c     what is counted (piece "register")
  * register_secret.c    secrets of AJP: by name, or sealed
  * register_signed.c    who has signed it, for other modules' handlers
  */

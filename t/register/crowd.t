@@ -9,23 +9,19 @@ use List::Util qw(max min sum0);
 use Test::More;
 use Usher::Asker ();
 use Usher::Bench::Cpu ();
-use Usher::Crowd ();
+use Usher::CrowdTest;
 use Usher::Env ();
-use Usher::Httpd ();
 use Usher::Load;
 use Usher::Load::Backend ();
-use Usher::Signed ();
 use Usher::Wait;
 
 my $long = $ENV{USHER_LONG};
 my ($members, $seconds, $heartbeat) = $long ? (1000, 120, 5) : (100, 8, 1);
-my %key = map { $_ => { keyid => $_, secret => join '', map { chr int rand 256 } 1 .. 32 } } qw(crowd admin);
 my @backends = map { Usher::Load::Backend->new($_) } qw(one two three four);
 $_->start for @backends;
-my $ports = join ',', map { $_->port } @backends;
 
 # As many processes all the time: what they use can be compared.
-my $conf = <<"EOT";
+my $conf = <<'EOT';
 <IfModule mpm_prefork_module>
     StartServers 80
     MinSpareServers 1
@@ -41,30 +37,7 @@ my $conf = <<"EOT";
     MaxSpareThreads 96
     MaxRequestWorkers 96
 </IfModule>
-MaxKeepAliveRequests 0
-KeepAliveTimeout 300
-UsherRegisterKeys \@ROOT\@/register.keys
-UsherRegisterPolicy crowd clusters=app addresses=own loopback ports=$ports schemes=http members=4096
-UsherRegisterPolicy admin admin clusters=*
-<Location "/usher-register">
-    SetHandler usher-register
-    Require local
-</Location>
-<Proxy balancer://app>
-    ProxySet lbmethod=usher
-</Proxy>
-ProxyPass / balancer://app/
 EOT
-
-sub node {
-    my $httpd = Usher::Httpd->new(conf => $conf, modules => [qw(authz_host proxy)], loglevel => 'warn');
-    my $umask = umask 077;
-    open my $fh, '>', $httpd->root . '/register.keys' or die "register.keys: $!";
-    umask $umask;
-    print $fh map { Usher::Signed::key_line($_, $key{$_}{secret}, $_) } sort keys %key;
-    close $fh;
-    return $httpd;
-}
 
 # KiB that all processes of a node use by themselves, and their parts of what they share.
 sub memory {
@@ -76,11 +49,10 @@ sub memory {
     } Usher::Bench::Cpu::pids($httpd->pid);
 }
 
-my @nodes = map { node() } 1, 2;
+my @nodes = map { crowd_httpd($conf, \@backends, loglevel => 'warn') } 1, 2;
 ok $_->start, 'httpd starts' or BAIL_OUT($_->console) for @nodes;
 
-my $crowd = Usher::Crowd->new(ports => [map { $_->port } @nodes], members => $members, urls => [map { $_->url } @backends],
-    heartbeat => $heartbeat, lease => 60, key => $key{crowd}, admin => $key{admin});
+my $crowd = crowd_of(\@nodes, \@backends, members => $members, heartbeat => $heartbeat, lease => 60);
 
 sub same {
     my ($when) = @_;

@@ -9,44 +9,20 @@ use List::Util qw(min);
 use Test::More;
 use Usher::Asker ();
 use Usher::Client ();
-use Usher::Crowd ();
-use Usher::Httpd ();
+use Usher::CrowdTest;
 use Usher::Load::Backend ();
 use Usher::Signed ();
 use Usher::SQL ();
 use Usher::Wait;
 
 my $long = $ENV{USHER_LONG};
-my %key = map { $_ => { keyid => $_, secret => join '', map { chr int rand 256 } 1 .. 32 } } qw(crowd admin);
 my @backends = map { Usher::Load::Backend->new($_) } qw(one two);
 $_->start for @backends;
-my $ports = join ',', map { $_->port } @backends;
 
 sub node {
     my ($store) = @_;
-    my $httpd = Usher::Httpd->new(modules => [qw(authz_host proxy)], usher => [qw(usher usher_backend usher_balancer usher_register)],
-        conf => <<"EOT");
-MaxKeepAliveRequests 0
-KeepAliveTimeout 300
-UsherStore $store
-UsherRegisterKeys \@ROOT\@/register.keys
-UsherRegisterPolicy crowd clusters=app addresses=own loopback ports=$ports schemes=http members=4096
-UsherRegisterPolicy admin admin clusters=*
-<Location "/usher-register">
-    SetHandler usher-register
-    Require local
-</Location>
-<Proxy balancer://app>
-    ProxySet lbmethod=usher
-</Proxy>
-ProxyPass / balancer://app/
-EOT
-    my $umask = umask 077;
-    open my $fh, '>', $httpd->root . '/register.keys' or die "register.keys: $!";
-    umask $umask;
-    print $fh map { Usher::Signed::key_line($_, $key{$_}{secret}, $_) } sort keys %key;
-    close $fh;
-    return $httpd;
+
+    return crowd_httpd("UsherStore $store\n", \@backends, usher => [qw(usher usher_backend usher_balancer usher_register)]);
 }
 
 my (@nodes, $crowd);
@@ -67,7 +43,7 @@ sub same {
     return;
 }
 
-sub signed { return Usher::Signed->new(port => $nodes[$_[0]]->port, %{ $key{crowd} }) }
+sub signed { return crowd_signed($nodes[$_[0]]) }
 
 # A node goes on without its database: serves, renews leases, and says of what must last that it cannot now.
 sub cut_off {
@@ -125,8 +101,7 @@ for my $kind (qw(mysql pgsql)) {
             ok $node->start, 'a node starts' or return diag $node->console;
             $node->log->tolerate(qr/AH00098|usher-register:|USHER60\d\d|USHER10[6-9]\d|USHER2\d\d\d|USHER3\d\d\d/);
         }
-        $crowd = Usher::Crowd->new(ports => [map { $_->port } @nodes], members => 12, urls => [map { $_->url } @backends], spread => 1,
-            heartbeat => 1, lease => 60, tries => 500, key => $key{crowd}, admin => $key{admin});
+        $crowd = crowd_of(\@nodes, \@backends, members => 12, spread => 1, heartbeat => 1, lease => 60, tries => 500);
         $crowd->join_all;
         same('who signed in at one node');
 

@@ -36,12 +36,8 @@ EOT
 sub keep_httpd {
     my ($more, %opt) = @_;
     my $httpd = Usher::Httpd->new(conf => $conf . ($more // ''), modules => [qw(authz_host)], usher => [qw(usher usher_register usher_ban)], %opt);
-    my $umask = umask 077;
 
-    open my $fh, '>', $httpd->root . '/register.keys' or die $!;
-    print $fh Usher::Signed::key_line('guard', $secret, 'guards');
-    close $fh;
-    umask $umask;
+    Usher::Signed::key_file($httpd->root . '/register.keys', ['guard', $secret, 'guards']);
     $httpd->log->tolerate(qr/usher-ban|usher-register|USHER80(?:43|71)|AH00098/);
     return $httpd;
 }

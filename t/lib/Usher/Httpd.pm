@@ -154,7 +154,6 @@ sub restart  { $_[0]->_again('HUP') }
 sub _again {
     my ($self, $signal) = @_;
     my $before = $self->_served;
-    my @old = $self->children;
 
     $self->_settle if $signal eq 'HUP';
 

@@ -37,13 +37,9 @@ sub register_httpd {
     my $httpd = balancer_httpd('standin', $conf . $cluster . "ProxyPass / balancer://app/\n" . $more,
         modules => [qw(proxy proxy_balancer slotmem_shm headers authz_host reqtimeout), @$modules],
         usher => [qw(usher usher_balancer usher_backend usher_register ushertest)], %opt);
-    my $umask = umask 077;
     my $file = $httpd->root . '/register.keys';
 
-    open my $fh, '>', $file or die "$file: $!";
-    print $fh Usher::Signed::key_line($_, _secret($_), $keys{$_}) for sort keys %keys;
-    close $fh;
-    umask $umask;
+    Usher::Signed::key_file($file, map { [$_, _secret($_), $keys{$_}] } sort keys %keys);
     chown +(getpwnam 'nobody')[2], -1, $file if $> == 0;
     return $httpd;
 }

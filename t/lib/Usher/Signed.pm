@@ -126,4 +126,16 @@ sub key_line {
     return "$keyid " . encode_base64($secret, '') . " $policy\n";
 }
 
+# key_file($file, [$keyid, $secret, $policy], ...): a key file, for its owner alone.
+sub key_file {
+    my ($file, @keys) = @_;
+    my $umask = umask 077;
+
+    open my $fh, '>', $file or die "$file: $!";
+    print $fh map { key_line(@$_) } @keys;
+    close $fh;
+    umask $umask;
+    return;
+}
+
 1;
