@@ -254,9 +254,23 @@ START_TEST(leases)
     ck_assert_int_eq(usher_roster_table_renew(&table, id, 2000000000, 0, 989000), 1);
     usher_roster_table_get(&table, id, &is);
     ck_assert_int_eq(is.load, 65000);
+    /* So does its end, whatever heartbeats this node has heard. */
+    entry.version = 14;
+    entry.drain_until = 1500000;
+    entry.expires_at = 988000;
+    ck_assert_int_eq(set(&entry), TOLD);
+    usher_roster_table_get(&table, id, &is);
+    ck_assert_int_eq(is.expires_at, 988000);
+    /* Who drains goes on with what heartbeats say. */
+    usher_roster_table_renew(&table, id, -1, 0, 989000);
+    entry.version = 15;
+    entry.weight = 2;
+    ck_assert_int_eq(set(&entry), TOLD);
+    usher_roster_table_get(&table, id, &is);
+    ck_assert_int_eq(is.expires_at, 994000);
     /* Who comes again has nothing of it. */
-    usher_roster_table_remove(&table, id, 14);
-    entry = make(1, 15);
+    usher_roster_table_remove(&table, id, 16);
+    entry = make(1, 17);
     set(&entry);
     usher_roster_table_get(&table, id, &is);
     ck_assert_int_eq(is.expires_at, 1000000);
