@@ -198,6 +198,7 @@ static apr_status_t file_open(void)
 {
     apr_status_t rv;
 
+    usher_clock_system()->boot_id(file.boot_id);
     file.dir = file_open_dir();
     file.table = core_store_table_make();
     file.buffer = malloc(CORE_STORE_FILE_BUFFER);

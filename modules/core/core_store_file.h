@@ -24,6 +24,7 @@ typedef struct core_store_file_t {
     apr_uint64_t number;     /**< of the last frame */
     core_store_table_t *table;
     unsigned char *buffer;   /**< for a frame */
+    char boot_id[USHER_BOOT_ID_SIZE]; /**< asked for once, not for each frame */
 } core_store_file_t;
 
 /** Room for the frame of one commit. */

@@ -36,9 +36,9 @@ static int write_at(int fd, const unsigned char *bytes, apr_size_t len, apr_int6
 static void write_begin(usher_journal_writer_t *writer, core_store_file_t *file, apr_size_t room)
 {
     const usher_clock_t *clock = usher_clock_system();
-    usher_expiry_t stamp;
+    usher_expiry_t stamp = { .boot_written = clock->boot_now(), .utc_written = clock->utc_now() };
 
-    usher_expiry_save(&stamp, clock, 0);
+    memcpy(stamp.boot_id, file->boot_id, sizeof(stamp.boot_id));
     usher_journal_begin(writer, file->buffer, room, &stamp);
 }
 

@@ -188,10 +188,14 @@ static apr_int64_t table_room(const usher_roster_table_t *table, usher_roster_id
     return -1;
 }
 
-/* What heartbeats said of it stays; a lease of another length counts from now on. */
+/* What heartbeats said of it stays; a lease of another length counts from now on. So does one that begins to
+ * drain: where it has ended, as another node says, who sends heartbeats to this one has to hear of it, and
+ * sign in again. */
 static void table_keep_lease(usher_roster_entry_t *entry, const usher_roster_entry_t *was)
 {
-    if (was->lease == entry->lease && was->expires_at > entry->expires_at) {
+    int begins_to_drain = entry->drain_until && !was->drain_until;
+
+    if (was->lease == entry->lease && was->expires_at > entry->expires_at && !begins_to_drain) {
         entry->expires_at = was->expires_at;
     }
     if (was->saved_at > entry->saved_at) {

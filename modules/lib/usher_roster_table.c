@@ -140,26 +140,51 @@ int usher_roster_table_at(const usher_roster_table_t *table, apr_uint32_t at,
     return USHER_ROSTER_BUSY;
 }
 
+#define OWNER_WORDS (USHER_ROSTER_OWNER_SIZE / 8)
+
+/* An owner's name as words, and which of their bits count: up to its NUL. */
+typedef struct {
+    apr_uint64_t words[OWNER_WORDS], bits[OWNER_WORDS];
+    apr_size_t count;
+} table_owner_t;
+
+static table_owner_t table_owner(const char *owner)
+{
+    apr_size_t size = strlen(owner) + 1;
+    table_owner_t name = { { 0 }, { 0 }, (size + 7) / 8 };
+
+    if (size > USHER_ROSTER_OWNER_SIZE) {
+        name.count = OWNER_WORDS + 1; /* nobody's */
+        return name;
+    }
+    memcpy(name.words, owner, size);
+    memset(name.bits, 0xff, size);
+    return name;
+}
+
+/* Without a copy: most names differ, or end, in the first words. */
+static int table_is_owner(const usher_roster_slot_t *slot, const table_owner_t *name)
+{
+    enum { FIRST = offsetof(usher_roster_entry_t, owner) / 8 };
+    _Static_assert(offsetof(usher_roster_entry_t, owner) % 8 == 0, "read by words");
+    apr_uint64_t differs = name->count > OWNER_WORDS;
+    apr_size_t i;
+
+    for (i = 0; i < name->count && !differs; ++i) {
+        differs = (atomic_load_explicit(&slot->words[FIRST + i], memory_order_relaxed) ^ name->words[i])
+                  & name->bits[i];
+    }
+    return !differs;
+}
+
 apr_uint32_t usher_roster_table_count(const usher_roster_table_t *table, const char *owner)
 {
-    enum { FIRST = offsetof(usher_roster_entry_t, owner) / 8, WORDS = USHER_ROSTER_OWNER_SIZE / 8 };
-    _Static_assert(offsetof(usher_roster_entry_t, owner) % 8 == 0, "read by words");
+    table_owner_t name = table_owner(owner);
     apr_uint32_t at, count = 0;
 
     for (at = 0; at < table->count; ++at) {
-        char text[USHER_ROSTER_OWNER_SIZE];
-        int i;
-
-        if (atomic_load_explicit(&table->index[at].state, memory_order_relaxed) != INDEX_USED) {
-            continue;
-        }
-        for (i = 0; i < WORDS; ++i) {
-            apr_uint64_t word = atomic_load_explicit(&table->slots[at].words[FIRST + i],
-                                                     memory_order_relaxed);
-
-            memcpy(text + 8 * i, &word, sizeof(word));
-        }
-        count += !strncmp(text, owner, sizeof(text));
+        count += atomic_load_explicit(&table->index[at].state, memory_order_relaxed) == INDEX_USED
+                 && table_is_owner(&table->slots[at], &name);
     }
     return count;
 }

@@ -31,6 +31,7 @@ typedef struct {
 static const char *path; /* NULL: there is no file */
 static struct stat seen;
 static int changes;
+static int is_watched; /* by the tick, also where the file may not be read any more meanwhile */
 static _Atomic(const keys_set_t *) current;
 static const unsigned char nobody[32]; /* what an unknown key's signature is compared with: never good */
 static apr_pool_t *child_pool;   /* only the tick's thread uses it */
@@ -38,7 +39,7 @@ static apr_pool_t *child_pool;   /* only the tick's thread uses it */
 void register_keys_init(void)
 {
     path = NULL;
-    changes = 0;
+    changes = is_watched = 0;
     atomic_store(&current, NULL);
 }
 
@@ -243,7 +244,8 @@ void register_keys_post_config(apr_pool_t *pconf, server_rec *s)
     }
     apr_pool_destroy(ptemp);
     atomic_store(&current, set);
-    if (keys_are_watched()) {
+    is_watched = keys_are_watched();
+    if (is_watched) {
         register_core->tick_add(&keys_work);
     }
 }
@@ -253,7 +255,7 @@ void register_keys_child_init(apr_pool_t *pchild, server_rec *s)
 {
     apr_pool_t *ptemp;
 
-    if (path && keys_are_watched()) {
+    if (is_watched) {
         apr_pool_create_unmanaged_ex(&child_pool, NULL, NULL);
         apr_pool_create(&ptemp, pchild);
         keys_look(NULL, s, ptemp);

@@ -164,6 +164,12 @@ static int member_has_room(register_call_t *call, unsigned int more)
                      "the policy of your key allows %u members (members=)", max));
 }
 
+/* When the newest request of its owner was signed: clocks of others say nothing. */
+static apr_uint32_t member_created(const register_call_t *call, const usher_roster_entry_t *of)
+{
+    return strcmp(of->owner, call->who.name) ? call->entry.created : call->who.created;
+}
+
 /* What the body says, as a member. */
 static int member_make(register_call_t *call, register_ask_t *ask, usher_roster_entry_t *to)
 {
@@ -176,7 +182,7 @@ static int member_make(register_call_t *call, register_ask_t *ask, usher_roster_
     apr_cpystrn(to->owner, call->is_known ? call->entry.owner : call->who.name, sizeof(to->owner));
     to->registered_at = call->is_known ? call->entry.registered_at
                                        : usher_clock_system()->utc_now() / 1000;
-    to->created = strcmp(to->owner, call->who.name) ? call->entry.created : call->who.created;
+    to->created = member_created(call, to);
     if (!member_url(call, ask, to)
         || !member_weight(call, ask->has & REGISTER_HAS_WEIGHT ? ask->weight : 1, to)
         || !member_lease(call, ask, to) || !member_check(call, ask, to)
@@ -340,6 +346,7 @@ int register_member_drain(register_call_t *call)
     }
     to = call->entry;
     to.drain_until = member_now() + deadline;
+    to.created = member_created(call, &to);
     if (!register_call_put(call, &to)) {
         return 0;
     }

@@ -311,11 +311,40 @@ static int policy_refuse(register_error_t *error, const char *code, const char *
     return HTTP_FORBIDDEN;
 }
 
+/* @param text  the address, for people */
+static int policy_check_address(const register_policy_t *policy, request_rec *r, usher_cidr_address_t address,
+                                apr_port_t port, const char *text, register_error_t *error)
+{
+    const char *why = policy_why_not(policy, r, address, port);
+
+    return why ? policy_refuse(error, "forbidden-address",
+                               apr_psprintf(r->pool, "%s may not be a member's address: %s", text, why))
+               : OK;
+}
+
+/* A name: all of its addresses have to do. */
+static int policy_check_name(const register_policy_t *policy, request_rec *r, const char *host, apr_port_t port,
+                             register_error_t *error)
+{
+    apr_sockaddr_t *address;
+    int rc = OK;
+
+    if (strchr(host, '%') || apr_sockaddr_info_get(&address, host, APR_UNSPEC, port, 0, r->pool) != APR_SUCCESS) {
+        return policy_refuse(error, "forbidden-address", "the host of the URL has no address that is known here");
+    }
+    for (; address && rc == OK; address = address->next) {
+        char text[64] = "";
+
+        apr_sockaddr_ip_getbuf(text, sizeof(text), address);
+        rc = policy_check_address(policy, r, register_auth_address(address), port, text, error);
+    }
+    return rc;
+}
+
 int register_policy_check_server(const register_policy_t *policy, request_rec *r, const char *scheme,
                                  const char *host, apr_port_t port, register_error_t *error)
 {
-    apr_sockaddr_t *address;
-    const char *why;
+    usher_cidr_range_t range;
 
     if (!policy_has_scheme(policy, scheme)) {
         return policy_refuse(error, "forbidden-scheme", "the policy of your key does not have this scheme (schemes=)");
@@ -323,18 +352,9 @@ int register_policy_check_server(const register_policy_t *policy, request_rec *r
     if (!policy_has_port(policy, port)) {
         return policy_refuse(error, "forbidden-port", "the policy of your key does not have this port (ports=)");
     }
-    if (strchr(host, '%') || apr_sockaddr_info_get(&address, host, APR_UNSPEC, port, 0, r->pool) != APR_SUCCESS) {
-        return policy_refuse(error, "forbidden-address", "the host of the URL has no address that is known here");
+    /* To look an address up would ask the kernel for all of this machine's. */
+    if (!strchr(host, '/') && usher_cidr_parse(&range, host, strlen(host))) {
+        return policy_check_address(policy, r, range.first, port, host, error);
     }
-    for (; address; address = address->next) {
-        why = policy_why_not(policy, r, register_auth_address(address), port);
-        if (why) {
-            char text[64] = "";
-
-            apr_sockaddr_ip_getbuf(text, sizeof(text), address);
-            return policy_refuse(error, "forbidden-address",
-                                 apr_psprintf(r->pool, "%s may not be a member's address: %s", text, why));
-        }
-    }
-    return OK;
+    return policy_check_name(policy, r, host, port, error);
 }

@@ -357,6 +357,10 @@ subtest 'replayed' => sub {
     my $late = $one->text('PUT', '/members/app/late', member(9402));
     taken('signed in', $one->send($late));
     refused('one that was held back', 'stale', $one->send($held));
+    $held = $one->text('PUT', '/members/app/late', member(9403), created => time + 10);
+    taken('drained', elsewhere($one)->drain('app', 'late', undef, created => time + 20));
+    refused('one that was held back before the drain', 'stale', elsewhere($one)->send($held));
+    is $one->show('app', 'late')->{json}{state}, 'draining', 'does not end it';
     $_->() for map { my $pid = $_; sub { kill KILL => $pid } } $httpd->pid, $httpd->children;
     wait_until { !$httpd->running } 30;
     ok $httpd->start, 'start after kill -9';
@@ -383,6 +387,11 @@ subtest 'keys' => sub {
         ok $httpd->log->wait_for(qr/USHER6054.*line 1: the secret is not 16/, 60), 'a file that is wrong is told of';
         taken('and changes nothing', $new->list);
     }
+    rename $file, "$file.away" or die "$file: $!";
+    kill KILL => $httpd->children;
+    ok $httpd->log->wait_for(qr/USHER6054.*cannot be read: No such file.*the keys that were there count on/, 30), 'a child that begins while the file is away';
+    taken('has the keys of the parent', elsewhere($one)->list);
+    rename "$file.away", $file or die "$file: $!";
     my %bad = (
         'is open to all users' => sub { write_file($file, Usher::Signed::key_line('a', 'x' x 32, 'own'), 0644) },
         'line 1: there is no UsherRegisterPolicy of this name' => sub { write_file($file, Usher::Signed::key_line('a', 'x' x 32, 'none')) },

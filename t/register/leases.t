@@ -3,6 +3,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use POSIX qw(strftime);
 use Test::More;
 use Usher::Backend;
 use Usher::BalancerTest;
@@ -127,6 +128,27 @@ subtest 'the wall clock jumps' => sub {
         cmp_ok $second->{drain_in}, '>', 400, 'a drain goes on as it did';
         cmp_ok $second->{drain_in}, '<=', 600, 'not longer';
     }
+    quiet($httpd);
+    $httpd->finish('nothing alarming in the log');
+};
+
+# As it is when this node had lost the store, and the member told nobody else.
+subtest 'another node says that a lease has ended' => sub {
+    my $db = Usher::SQL->start('sqlite3');
+    my $httpd = register_httpd('UsherStore ' . $db->url . "\n");
+    ok $httpd->start, 'starts' or diag $httpd->console;
+    my $one = signer($httpd, 'one');
+
+    ok +(wait_until { code($one->put('app', 'a', { url => $A, lease => 600 })) eq '' } 30), 'a member';
+    is code($one->heartbeat('app', 'a')), '', 'whose heartbeats come here';
+    my $drain = '"drain":"left=600000000us utc=' . strftime('%Y-%m-%dT%H:%M:%S', gmtime) . '.000000+00:00 up=0us boot=","ended":true';
+    $db->sql("UPDATE usher_store SET value = replace(value, '}', ',$drain}'), version = version + 1, writer = 1, changed = 1000000 WHERE id = 'app/a'");
+    $db->sql('UPDATE usher_store_state SET changed = 1000000');
+    ok state_is($one, 'a', 'draining'), 'drains, as the other node has it';
+    my $late = $one->heartbeat('app', 'a');
+    is "$late->{status} " . code($late), '409 wrong-state', 'its next heartbeat is told';
+    like $one->put('app', 'a', { url => $A, lease => 600 })->{json}{state}, qr/^(?:checking|up)$/, 'so that it signs in again';
+    is code($one->heartbeat('app', 'a')), '', 'and goes on';
     quiet($httpd);
     $httpd->finish('nothing alarming in the log');
 };

@@ -124,6 +124,32 @@ START_TEST(owners)
 }
 END_TEST
 
+/* Of each length: as long as a word, one more, one less. */
+START_TEST(names_of_owners)
+{
+    static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    usher_roster_entry_t entry = make(1, 10);
+    char name[USHER_ROSTER_OWNER_SIZE + 1];
+    int len, other;
+
+    for (len = 0; len < USHER_ROSTER_OWNER_SIZE; ++len) {
+        entry.version++;
+        memset(entry.owner, 0xee, sizeof(entry.owner)); /* what stands behind the NUL means nothing */
+        snprintf(entry.owner, sizeof(entry.owner), "%.*s", len, letters);
+        set(&entry);
+        for (other = 0; other <= USHER_ROSTER_OWNER_SIZE; ++other) {
+            snprintf(name, sizeof(name), "%.*s", other, letters);
+            ck_assert_uint_eq(usher_roster_table_count(&table, name), other == len);
+        }
+        snprintf(name, sizeof(name), "%.*s", len, letters);
+        if (len) {
+            name[len - 1] = '!';
+            ck_assert_uint_eq(usher_roster_table_count(&table, name), 0);
+        }
+    }
+}
+END_TEST
+
 START_TEST(removal)
 {
     usher_roster_entry_t entry = make(1, 10), is;
@@ -254,9 +280,23 @@ START_TEST(leases)
     ck_assert_int_eq(usher_roster_table_renew(&table, id, 2000000000, 0, 989000), 1);
     usher_roster_table_get(&table, id, &is);
     ck_assert_int_eq(is.load, 65000);
+    /* So does its end, whatever heartbeats this node has heard. */
+    entry.version = 14;
+    entry.drain_until = 1500000;
+    entry.expires_at = 988000;
+    ck_assert_int_eq(set(&entry), TOLD);
+    usher_roster_table_get(&table, id, &is);
+    ck_assert_int_eq(is.expires_at, 988000);
+    /* Who drains goes on with what heartbeats say. */
+    usher_roster_table_renew(&table, id, -1, 0, 989000);
+    entry.version = 15;
+    entry.weight = 2;
+    ck_assert_int_eq(set(&entry), TOLD);
+    usher_roster_table_get(&table, id, &is);
+    ck_assert_int_eq(is.expires_at, 994000);
     /* Who comes again has nothing of it. */
-    usher_roster_table_remove(&table, id, 14);
-    entry = make(1, 15);
+    usher_roster_table_remove(&table, id, 16);
+    entry = make(1, 17);
     set(&entry);
     usher_roster_table_get(&table, id, &is);
     ck_assert_int_eq(is.expires_at, 1000000);
@@ -424,6 +464,7 @@ int main(void)
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, members);
     tcase_add_test(tests, owners);
+    tcase_add_test(tests, names_of_owners);
     tcase_add_test(tests, removal);
     tcase_add_test(tests, full);
     tcase_add_test(tests, remembered);
