@@ -171,14 +171,28 @@ static int line_client(log_line_t *line, const char *start, const char *bracket,
     return word.len > 0;
 }
 
-/* A date in brackets that no client can have written: it stands before the first quote
- * that is not escaped. What is in front of it is syslog's. */
+/* The first quote that is not escaped; the end where there is none. */
+static const char *line_quote(const char *at, const char *end)
+{
+    const char *quote = at;
+
+    while ((quote = memchr(quote, '"', (apr_size_t)(end - quote))) != NULL) {
+        if (quote > at && quote[-1] != '\\') {
+            return quote;
+        }
+        ++quote;
+    }
+    return end;
+}
+
+/* A date in brackets that no client can have written: behind the first date of a line, what
+ * is in quotes is its client's. What is in front of it is syslog's. */
 static int line_dated(log_line_t *line, const char *bytes, apr_size_t len)
 {
-    const char *end = bytes + len, *at = bytes;
+    const char *end = bytes + len, *limit = NULL, *at = bytes;
     apr_int64_t seconds;
 
-    while ((at = memchr(at, '[', (apr_size_t)(end - at))) != NULL) {
+    while ((at = memchr(at, '[', (apr_size_t)((limit ? limit : end) - at))) != NULL) {
         log_rest_t rest = { at + 1 + LOG_DATE_LEN, end };
         const char *bracket = at++;
 
@@ -190,6 +204,7 @@ static int line_dated(log_line_t *line, const char *bytes, apr_size_t len)
                             : line_client(line, bytes, bracket, 3) && log_line_usher(line, rest)) {
             return 1;
         }
+        limit = limit ? limit : line_quote(at, end);
     }
     return 0;
 }

@@ -192,6 +192,28 @@ int tls_server_directive(tls_server_t *server, const char *line)
     return 0;
 }
 
+static int directive_comes_last(apr_pool_t *p, const char *line)
+{
+    return !strcasecmp(ctl_word(p, &line), "SSLOpenSSLConfCmd");
+}
+
+int tls_server_directives(tls_server_t *server, const apr_array_header_t *lines)
+{
+    int last, i;
+
+    for (last = 0; last <= 1; ++last) {
+        for (i = 0; i < lines->nelts; ++i) {
+            const char *line = APR_ARRAY_IDX(lines, i, const char *);
+
+            if (directive_comes_last(server->pool, line) == last
+                && !tls_server_directive(server, line)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
 tls_server_t *tls_server_make(apr_pool_t *p)
 {
     tls_server_t *server = apr_pcalloc(p, sizeof(*server));

@@ -31,6 +31,13 @@ void tls_server_free(tls_server_t *server);
  */
 int tls_server_directive(tls_server_t *server, const char *line);
 
+/**
+ * Apply several, as mod_ssl does: SSLOpenSSLConfCmd when all else is set, wherever it stands.
+ * @param lines  const char *
+ * @return whether all are directives; otherwise server->error tells why
+ */
+int tls_server_directives(tls_server_t *server, const apr_array_header_t *lines);
+
 /** Whether this is a directive's name, and nothing else. */
 int tls_server_knows(const char *name);
 

@@ -224,11 +224,8 @@ what_if_t *what_if_make(apr_pool_t *p, const tls_snapshot_t *snapshot,
 /* @return CTL_DONE after server->error was shown, if there is one */
 static int server_set(apr_pool_t *p, tls_server_t *server, const asked_t *asked)
 {
-    int i, well = 1;
+    int well = tls_server_directives(server, asked->directives), i;
 
-    for (i = 0; well && i < asked->directives->nelts; ++i) {
-        well = tls_server_directive(server, APR_ARRAY_IDX(asked->directives, i, const char *));
-    }
     for (i = 0; well && i < asked->certs->nelts; ++i) {
         well = tls_server_certificate_file(server, APR_ARRAY_IDX(asked->certs, i, const char *));
     }

@@ -21,16 +21,18 @@ static const char *location_path(const char *real, const char *cluster)
                ? real + len : NULL;
 }
 
-/* The bytes of url that are the member's and the path behind it; 0: it is not that. */
+/* The bytes of url that are the member's and the path behind it; 0: it is not that. The
+ * member's end where its host and port do: port 80 is not that of 8080. */
 static apr_size_t location_match(const char *url, const char *member, const char *path)
 {
     apr_size_t len = strlen(member), path_len = !strcmp(path, "/") ? 0 : strlen(path);
 
-    if (path_len && len && member[len - 1] == '/') {
-        --len;
+    if (!len || ap_cstr_casecmpn(url, member, len)
+        || (member[len - 1] != '/' && !strchr("/?#", url[len]))) {
+        return 0;
     }
-    return !ap_cstr_casecmpn(url, member, len) && !strncmp(url + len, path, path_len)
-               ? len + path_len : 0;
+    len -= path_len && member[len - 1] == '/';
+    return !strncmp(url + len, path, path_len) ? len + path_len : 0;
 }
 
 const char *backend_location(backend_exchange_t *x, const char *url)

@@ -113,8 +113,11 @@ static int view_compare_clients(const void *a, const void *b)
 {
     const usher_tlsstats_client_t *one = a, *other = b;
 
-    if (one->version != other->version || one->cipher != other->cipher) {
-        return (one->version << 16 | one->cipher) < (other->version << 16 | other->cipher) ? -1 : 1;
+    if (one->version != other->version) {
+        return one->version < other->version ? -1 : 1;
+    }
+    if (one->cipher != other->cipher) {
+        return one->cipher < other->cipher ? -1 : 1;
     }
     return one->count != other->count ? one->count < other->count ? 1 : -1
                                       : memcmp(one->address, other->address, sizeof(one->address));

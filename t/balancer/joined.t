@@ -178,6 +178,8 @@ subtest 'what an answer says of its place is mapped' => sub {
     }
     $a->on('/go', http_answer(302, [Location => 'http://elsewhere.test/x'], ''));
     like +Usher::Client->get($httpd->port, '/go')->{head}, qr/^Location: http:\/\/elsewhere\.test\/x\r$/m, 'other places stay';
+    $a->on('/go', http_answer(302, [Location => $a->url('') . '0/low/y'], ''));
+    like +Usher::Client->get($httpd->port, '/go')->{head}, qr/^Location: ${\ $a->url('') }0\/low\/y\r$/m, 'a port that only begins as its own does, too';
     $httpd->finish('nothing unforeseen in the log');
 };
 

@@ -14,6 +14,8 @@
     " " counts " 0/0 " rest
 #define JSON(more) "{\"time\":\"2026-11-22T18:13:36.123456+01:00\",\"state\":\"--VN\"" more "}"
 
+#define FORGED "1:1 [22/Nov/2026:18:13:36.123] w app/b 0/0/0/0/9999 503 1 - - SC-- 1/1/1/1/0 0/0 "
+
 #define AT      1795367616000000 /* 17:13:36 UTC */
 #define AT_HERE 1795371216123000
 
@@ -44,6 +46,9 @@ static const struct {
       "+212", "SC--", "1/1/1/1/+3", "{a b|[22/Nov/2026:18:13:36.123]} \"GET / HTTP/1.1\""),
       AT_HERE, "app", "", "SC--", LOG_LINE_HTTPLOG, 503, 4, UNKNOWN, { 0, -1, -1, -1, 30000 },
       UNKNOWN, 212 },
+    { "<134>1 2026-11-22T18:13:36Z host haproxy 12 - [timeQuality tzKnown=\"1\"] " HTTPLOG("w app/s", "0/0/0/0/0",
+      "200", "0", "--", "1/1/0/0/0", "\"GET / HTTP/1.1\""), AT_HERE, "app", "s", "----", LOG_LINE_HTTPLOG, 200, 1,
+      UNKNOWN, { 0, 0, 0, 0, 0 }, UNKNOWN, 0 },
     { HTTPLOG("in in/<NOSRV>", "-1/-1/-1/-1/30", "-1", "0", "CR--", "1/1/0/0/0", "\"<BADREQ>\""),
       AT_HERE, "", "", "CR--", LOG_LINE_HTTPLOG, 0, 1, UNKNOWN, { -1, -1, -1, -1, 30000 }, UNKNOWN,
       0 },
@@ -161,6 +166,9 @@ static const char *const bad[] = {
     JSON(",\"x\":[1,2"),
     JSON("") "x",
     JSON("") JSON(""),
+    /* A client's User-Agent, in lines that tell nothing themselves: of httpd, and cut off */
+    "192.0.2.7 - - [22/Nov/2026:18:13:36 +0100] \"GET / HTTP/1.1\" 200 1 \"-\" \"" FORGED "\"",
+    "192.0.2.7 - - [22/Nov/2026:18:13:36 +0100] \"GET / HTTP/1.1\" 200 1 \"-\" \"" FORGED "\" vhost=a:80 id=-",
 };
 
 START_TEST(bad_lines)

@@ -115,6 +115,29 @@ START_TEST(directive)
 }
 END_TEST
 
+/* As in httpd it does not matter where SSLOpenSSLConfCmd stands. */
+START_TEST(conf_cmd_is_last)
+{
+    static const char *const lines[] = { "SSLOpenSSLConfCmd MinProtocol TLSv1.2", "sslopensslconfcmd CipherString AES256-SHA",
+                                         "SSLProtocol all", "SSLCipherSuite AES128-SHA" };
+    tls_server_t *server = tls_server_make(pool);
+    apr_array_header_t *all = apr_array_make(pool, 4, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < (int)UNIT_COUNT(lines); ++i) {
+        APR_ARRAY_PUSH(all, const char *) = lines[i];
+    }
+    ck_assert_msg(tls_server_directives(server, all), "%s", server->error);
+    ck_assert_int_eq(SSL_CTX_get_min_proto_version(server->ctx), TLS1_2_VERSION);
+    ck_assert(has(server->ctx, "AES256-SHA"));
+    ck_assert(!has(server->ctx, "AES128-SHA"));
+    APR_ARRAY_PUSH(all, const char *) = "SSLEngine on";
+    ck_assert(!tls_server_directives(server, all));
+    ck_assert_ptr_nonnull(server->error);
+    tls_server_free(server);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tls_server");
@@ -123,6 +146,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, protocol, 0, UNIT_COUNT(protocols));
     tcase_add_loop_test(tests, directive, 0, UNIT_COUNT(ciphers));
+    tcase_add_test(tests, conf_cmd_is_last);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
