@@ -1,6 +1,7 @@
 /* Mailboxes: the letter stays for all who look; processes that write at the same time and are
  * killed never leave half a letter; garbage is told apart, and goes with the next letter. */
 #include "unit.h"
+#include "hammer.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -202,6 +203,7 @@ END_TEST
 START_TEST(kills)
 {
     enum { WRITERS = 4, KILLS = 60 };
+    hammer_t until = hammer_begin(0, 0);
     usher_mailbox_t box;
     pid_t writers[WRITERS];
     unsigned int seed = 1;
@@ -209,7 +211,7 @@ START_TEST(kills)
 
     ck_assert_int_eq(usher_mailbox_make(&box), 0);
     put(&box, 1);
-    for (n = 0; n < KILLS; ++n) {
+    for (n = 0; n < KILLS || hammer_on(&until, found > KILLS); ++n) {
         for (i = 0; i < WRITERS; ++i) {
             writers[i] = fork();
             if (!writers[i]) {
@@ -238,6 +240,8 @@ END_TEST
 /* One writer that is killed: there always is a letter. */
 START_TEST(killed_alone)
 {
+    enum { KILLS = 100 };
+    hammer_t until = hammer_begin(0, 0);
     usher_mailbox_t box;
     apr_uint64_t last = 1;
     unsigned int seed = 1;
@@ -245,7 +249,7 @@ START_TEST(killed_alone)
 
     ck_assert_int_eq(usher_mailbox_make(&box), 0);
     put(&box, last);
-    for (n = 0; n < 100; ++n) {
+    for (n = 0; n < KILLS || hammer_on(&until, last > KILLS); ++n) {
         pid_t pid = fork();
         apr_uint64_t now;
 
@@ -258,7 +262,8 @@ START_TEST(killed_alone)
             now = look(&box);
             ck_assert_uint_ge(now, last);
             last = now;
-            usleep((useconds_t)(rand_r(&seed) % 300));
+            /* Longer where those before had no time to write. */
+            usleep((useconds_t)(rand_r(&seed) % (n < KILLS ? 300 : 3000)));
         }
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
@@ -266,7 +271,7 @@ START_TEST(killed_alone)
         ck_assert_uint_ge(now, last);
         last = now;
     }
-    ck_assert_uint_gt(last, 100);
+    ck_assert_uint_gt(last, KILLS);
     usher_mailbox_close(&box);
 }
 END_TEST
