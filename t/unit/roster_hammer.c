@@ -28,6 +28,8 @@ typedef struct {
 static shared_t *shared;
 static usher_roster_table_t table;
 
+/* No macros of Check's here and in all else that workers do: they write to the runner, and who
+ * is killed meanwhile would leave half of that. */
 static void lock(void)
 {
     int rc = pthread_mutex_lock(&shared->lock);
@@ -37,7 +39,7 @@ static void lock(void)
         pthread_mutex_consistent(&shared->lock);
     }
     else {
-        ck_assert_int_eq(rc, 0);
+        shared->wrong += rc != 0;
     }
 }
 
