@@ -1,6 +1,7 @@
 /* Mailboxes: the letter stays for all who look; processes that write at the same time and are
  * killed never leave half a letter; garbage is told apart, and goes with the next letter. */
 #include "unit.h"
+#include "hammer.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -27,19 +28,20 @@ static letter_t letter(apr_uint64_t number)
     return text;
 }
 
-/* Sealed memory that is full of the number. */
+/* Sealed memory that is full of the number. -1: none */
 static int image(apr_uint64_t number)
 {
     void *room;
     apr_uint64_t *words;
     int i, fd = usher_sealed_make("unit", SIZE * sizeof(number), &room);
 
-    ck_assert_int_ge(fd, 0);
+    if (fd < 0) {
+        return -1;
+    }
     for (words = room, i = 0; i < SIZE; ++i) {
         words[i] = number;
     }
-    ck_assert_int_eq(usher_sealed_seal(fd, room, SIZE * sizeof(number)), 0);
-    return fd;
+    return usher_sealed_seal(fd, room, SIZE * sizeof(number)) ? -1 : fd;
 }
 
 /* Of the letter with its image; 0: there is none. All that is found belongs together. */
@@ -48,7 +50,7 @@ static apr_uint64_t look(const usher_mailbox_t *box)
     letter_t text = letter(0);
     apr_uint64_t *words;
     apr_size_t size;
-    int fd, i, found = usher_mailbox_look(box, &text, sizeof(text), &fd);
+    int fd, i, wrong = 0, found = usher_mailbox_look(box, &text, sizeof(text), &fd);
 
     ck_assert_int_ge(found, 0);
     if (!found) {
@@ -61,19 +63,46 @@ static apr_uint64_t look(const usher_mailbox_t *box)
     close(fd);
     ck_assert_ptr_ne(words, MAP_FAILED);
     for (i = 0; i < SIZE; ++i) {
-        ck_assert_uint_eq(words[i], text.number);
+        wrong += words[i] != text.number;
     }
+    ck_assert_int_eq(wrong, 0);
     munmap(words, size);
     return text.number;
 }
 
-static void put(const usher_mailbox_t *box, apr_uint64_t number)
+/* @return 0, or an error number */
+static int put_in(const usher_mailbox_t *box, apr_uint64_t number)
 {
     letter_t text = letter(number);
-    int fd = image(number);
+    int fd = image(number), error;
 
-    ck_assert_int_eq(usher_mailbox_put(box, &text, sizeof(text), fd), 0);
+    error = fd < 0 ? errno : usher_mailbox_put(box, &text, sizeof(text), fd);
     close(fd);
+    return error;
+}
+
+static void put(const usher_mailbox_t *box, apr_uint64_t number)
+{
+    ck_assert_int_eq(put_in(box, number), 0);
+}
+
+/* In a process that will be killed: what Check's macros tell the runner could be cut off then.
+ * @param step  from one letter's number to the next one's */
+static void put_for_ever(const usher_mailbox_t *box, apr_uint64_t number, apr_uint64_t step)
+{
+    while (!put_in(box, number)) {
+        number += step;
+    }
+    _exit(1);
+}
+
+static void end(pid_t writer)
+{
+    int status;
+
+    kill(writer, SIGKILL);
+    ck_assert_int_eq(waitpid(writer, &status, 0), writer);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 static int descriptors(void)
@@ -178,6 +207,7 @@ START_TEST(seals)
     apr_size_t size;
     void *room;
 
+    ck_assert_int_ge(fd, 0);
     ck_assert(usher_sealed_check(fd, &size));
     ck_assert_int_eq(ftruncate(fd, 10), -1);
     ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1);
@@ -202,6 +232,7 @@ END_TEST
 START_TEST(kills)
 {
     enum { WRITERS = 4, KILLS = 60 };
+    hammer_t until = hammer_begin(0, 0);
     usher_mailbox_t box;
     pid_t writers[WRITERS];
     unsigned int seed = 1;
@@ -209,13 +240,11 @@ START_TEST(kills)
 
     ck_assert_int_eq(usher_mailbox_make(&box), 0);
     put(&box, 1);
-    for (n = 0; n < KILLS; ++n) {
+    for (n = 0; n < KILLS || hammer_on(&until, found > KILLS); ++n) {
         for (i = 0; i < WRITERS; ++i) {
             writers[i] = fork();
             if (!writers[i]) {
-                for (round = 0;; ++round) {
-                    put(&box, 2 + (apr_uint64_t)round * WRITERS + (apr_uint64_t)i);
-                }
+                put_for_ever(&box, 2 + (apr_uint64_t)i, WRITERS);
             }
         }
         for (round = 0; round < 5; ++round) {
@@ -223,8 +252,7 @@ START_TEST(kills)
             found += look(&box) > 0;
         }
         for (i = 0; i < WRITERS; ++i) {
-            kill(writers[i], SIGKILL);
-            waitpid(writers[i], NULL, 0);
+            end(writers[i]);
         }
         look(&box);
         put(&box, 1);
@@ -238,6 +266,8 @@ END_TEST
 /* One writer that is killed: there always is a letter. */
 START_TEST(killed_alone)
 {
+    enum { KILLS = 100 };
+    hammer_t until = hammer_begin(0, 0);
     usher_mailbox_t box;
     apr_uint64_t last = 1;
     unsigned int seed = 1;
@@ -245,28 +275,26 @@ START_TEST(killed_alone)
 
     ck_assert_int_eq(usher_mailbox_make(&box), 0);
     put(&box, last);
-    for (n = 0; n < 100; ++n) {
+    for (n = 0; n < KILLS || hammer_on(&until, last > KILLS); ++n) {
         pid_t pid = fork();
         apr_uint64_t now;
 
         if (!pid) {
-            for (;;) {
-                put(&box, ++last);
-            }
+            put_for_ever(&box, last + 1, 1);
         }
         for (round = 0; round < 5; ++round) {
             now = look(&box);
             ck_assert_uint_ge(now, last);
             last = now;
-            usleep((useconds_t)(rand_r(&seed) % 300));
+            /* Longer where those before had no time to write. */
+            usleep((useconds_t)(rand_r(&seed) % (n < KILLS ? 300 : 3000)));
         }
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        end(pid);
         now = look(&box);
         ck_assert_uint_ge(now, last);
         last = now;
     }
-    ck_assert_uint_gt(last, 100);
+    ck_assert_uint_gt(last, KILLS);
     usher_mailbox_close(&box);
 }
 END_TEST

@@ -1,6 +1,7 @@
 /* Counts of many processes: bounds, what a dead process leaves, any contents, and
  * processes that count without a pause and are killed at any instruction. */
 #include "unit.h"
+#include "hammer.h"
 #include <apr_general.h>
 #include <apr_time.h>
 #include <pthread.h>
@@ -16,8 +17,8 @@ typedef struct {
     _Atomic apr_uint32_t totals[COUNTERS];
     _Atomic apr_uint32_t inside;  /* the same as totals[0], of processes that are not killed */
     _Atomic apr_uint32_t most;
-    _Atomic apr_uint32_t started;
     _Atomic int stop;
+    _Atomic int holder_waits;
     char base[] __attribute__((aligned(64)));
 } shared_t;
 
@@ -271,11 +272,11 @@ static pid_t start(int careful, int holds)
             _exit(1);
         }
     }
-    atomic_fetch_add(&shared->started, 1);
     pthread_create(&thread, NULL, hammer, careful ? &tally : NULL);
     hammer(careful ? &tally : NULL);
     pthread_join(thread, NULL);
     if (careful < 0) { /* goes on to hold what it holds, till it is killed */
+        atomic_store(&shared->holder_waits, 1);
         pause();
     }
     _exit(0);
@@ -293,14 +294,9 @@ static void end(pid_t pid, int sig)
     usher_tally_left(&tally, pid);
 }
 
-static apr_time_t seconds(int some, int many)
-{
-    return apr_time_now() + apr_time_from_sec(getenv("USHER_LONG") ? many : some);
-}
-
 START_TEST(never_above_the_maximum)
 {
-    apr_time_t until = seconds(1, 10);
+    hammer_t until = hammer_begin(1, 10);
     apr_int64_t added[4] = { 0 };
     pid_t pids[5];
     int i, j;
@@ -308,7 +304,7 @@ START_TEST(never_above_the_maximum)
     for (i = 0; i < 5; ++i) {
         pids[i] = start(1, 0);
     }
-    while (apr_time_now() < until) {
+    while (hammer_on(&until, shared->most > 0)) {
         for (j = 0; j < 4; ++j) {
             /* Nobody has died: only what was added for a thread on its way is too much. */
             added[j] += mend(j);
@@ -332,7 +328,7 @@ END_TEST
 
 START_TEST(killed_at_any_instruction)
 {
-    apr_time_t until = seconds(2, 60);
+    hammer_t until = hammer_begin(2, 60);
     pid_t pids[6], holder;
     unsigned seed = 42, kills = 0;
     int i, j;
@@ -341,7 +337,7 @@ START_TEST(killed_at_any_instruction)
     for (i = 0; i < 6; ++i) {
         pids[i] = start(0, 0);
     }
-    while (apr_time_now() < until) {
+    while (hammer_on(&until, kills > 5)) {
         apr_sleep(rand_r(&seed) % 3000);
         i = (int)(rand_r(&seed) % 6);
         end(pids[i], SIGKILL);
@@ -360,10 +356,9 @@ START_TEST(killed_at_any_instruction)
     for (; i < 6; ++i) {
         end(pids[i], 0);
     }
-    while (atomic_load(&shared->started) < 1) {
+    while (!atomic_load(&shared->holder_waits)) { /* both of its threads have ended */
         apr_sleep(1000);
     }
-    apr_sleep(50000); /* the holder's threads end */
     for (j = 0; j < 4; ++j) {
         mend(j);
         ck_assert_msg(shared->totals[j] == (j == 3 ? 2 : 0), "counter %d: %u after %u kills", j,
