@@ -25,18 +25,20 @@ sub httpd_with {
         modules => [qw(proxy proxy_balancer slotmem_shm lbmethod_byrequests headers)]);
 }
 
+my $asked = 0;
+
 # A client whose request for $uri has reached a.
 sub client_at_a {
     my ($httpd, $uri) = @_;
     my $client;
-    my $before = () = $a->requests($uri);
 
     wait_until {
+        my $id = 'c' . ++$asked;
         $client = Usher::Client->new(port => $httpd->port);
-        $client->send(http_request(GET => $uri));
-        my $n = 0;
-        wait_until { $n = () = $a->requests($uri); $n > $before } 0.3;
-        $n > $before;
+        $client->send(http_request(GET => $uri, ['X-Id' => $id]));
+        # Who has an answer, or a part of one, has been somewhere.
+        wait_until { $a->deliveries($id) || $client->wire->ready('r', 0) };
+        scalar $a->deliveries($id);
     } 20 or return;
     return $client;
 }
@@ -66,7 +68,7 @@ for my $method (qw(usher-requests byrequests)) {
     };
 
     subtest "$method: a cut after that is a failure" => sub {
-        my $httpd = httpd_with($method, 'failures=1 rest=3s slowstart=0');
+        my $httpd = httpd_with($method, 'failures=1 rest=' . 3 * patience . 's slowstart=0');
         ok $httpd->start, 'starts' or diag $httpd->console;
         $httpd->log->tolerate(qr/usher_backend:|USHER3009/);
         $httpd->log->expect($back{$method}, $rests{$method});
@@ -79,9 +81,8 @@ for my $method (qw(usher-requests byrequests)) {
         ok((wait_until { who($httpd) eq 'a' } 2.8), 'and is back');
         $a->release("short-$method");
         is $client->answer->{complete}, '', 'the answer is cut';
-        is row($httpd, 4), 'bbbb', 'so it rests again';
-        my $lines = grep { $_ =~ $rests{$method} } $httpd->log->lines;
-        is $lines, 2, 'which the log says';
+        ok((wait_until { 2 == grep { $_ =~ $rests{$method} } $httpd->log->lines } 2), 'so it rests again, as the log says');
+        is row($httpd, 4), 'bbbb', 'and it does';
         $a->clear;
         $a->on(qr{.}, http_answer(200, [], 'a'));
         $httpd->finish('nothing else in the log');

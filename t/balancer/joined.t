@@ -18,7 +18,7 @@ use Usher::WebSocket ();
 
 plan skip_all => 'needs mod_usher_backend' if !grep { $_ eq 'standin' } modes();
 
-my $check = 'UsherCheck tcp interval=200ms timeout=2s rise=2 fall=2 slowstart=0' . "\nUsherMembers upgrade=websocket";
+my $check = 'UsherCheck tcp interval=200ms timeout=20s rise=2 fall=2 slowstart=0' . "\nUsherMembers upgrade=websocket";
 
 sub cluster {
     my ($more, $after) = @_;
@@ -95,7 +95,7 @@ subtest 'nobody is asked before the first good check' => sub {
 
 subtest 'who fails rests, as static members do' => sub {
     my ($a, $b) = backends(qw(a b));
-    my $httpd = httpd("UsherCheck tcp interval=1h timeout=2s rise=1 fall=1 slowstart=0");
+    my $httpd = httpd("UsherCheck tcp interval=1h timeout=20s rise=1 fall=1 slowstart=0");
     ok $httpd->start, 'starts' or diag $httpd->console;
     join_in($httpd, 'a', $a);
     join_in($httpd, 'b', $b);

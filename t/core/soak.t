@@ -76,18 +76,18 @@ while (time < $end) {
     sleep 0.05 + rand 0.2;
 }
 waitpid $_, 0 for @clients;
-cmp_ok $killed, '>=', 2 * $seconds, "$killed children killed and $restarted restarts in $seconds s";
+cmp_ok $killed, '>=', 2 * $seconds / patience, "$killed children killed and $restarted restarts in $seconds s";
 
 my $began = time;
 my $check = wait_until { my $c = ask($httpd, 'check', 5); $c->{status} == 200 && $c } 10;
-cmp_ok time - $began, '<', 10, 'the lock is free';
+soon($began, 10, 'the lock is free');
 diag "$check->{moves} moves, $check->{repairs} repairs, longest wait $check->{longest_wait_us} us";
 is $check->{rv}, 0, 'it works';
 is $check->{lost}, 0, 'nothing is lost';
-cmp_ok $check->{moves}, '>', 100 * $seconds, 'moves went on all the time';
+cmp_ok $check->{moves}, '>', 100 * $seconds / patience, 'moves went on all the time';
 cmp_ok $check->{repairs}, '>', 0, 'some kills hit the middle of a move, and it was mended'
     if $ENV{USHER_LONG}; # in the short run that is chance; "die" below is not
-cmp_ok $check->{longest_wait_us}, '<', 3_000_000, 'nobody waited long for the lock';
+in_time($check->{longest_wait_us} / 1e6, 3, 'nobody waited long for the lock');
 
 open my $fh, '<', $answered or die $!;
 my %pids;

@@ -51,16 +51,6 @@ sub spew {
     return;
 }
 
-sub kill_all {
-    my ($httpd) = @_;
-
-    kill KILL => -$httpd->{pid};
-    waitpid $httpd->{pid}, 0;
-    delete $httpd->{pid};
-    wait_until { !port_answers($httpd->{port}) }; # its children end by themselves
-    return;
-}
-
 subtest 'changes, conflicts, and what outlives a stop' => sub {
     my $httpd = core_httpd($conf);
     ok $httpd->start, 'starts' or diag $httpd->console;
@@ -261,7 +251,7 @@ subtest 'kill -9 of the child that works, and of everything, while eight clients
         my $changes = state($httpd)->{changes} // 0;
         ok +(wait_until { (state($httpd)->{changes} // 0) > $changes + 100 } 60), "round $round: others take over";
         if ($round % 2) {
-            kill_all($httpd);
+            $httpd->kill;
         }
         else {
             open my $fh, '>', $httpd->root . '/end';
@@ -270,7 +260,7 @@ subtest 'kill -9 of the child that works, and of everything, while eight clients
         unlink $httpd->root . '/end';
         cmp_ok scalar(keys %$may), '>', 40, "round $round: cells were written";
         is_deeply [wrong_cells($httpd, $may)], [], 'as they were acknowledged' if $httpd->{pid};
-        kill_all($httpd) if $httpd->{pid};
+        $httpd->kill if $httpd->{pid};
         ok $httpd->start, 'starts again' or diag $httpd->console;
         is_deeply [wrong_cells($httpd, $may)], [], "round $round: all that was acknowledged is there, nothing else, nothing deleted";
         $httpd->stop;
@@ -292,7 +282,7 @@ subtest 'the journal is written anew when it is long' => sub {
     ok $httpd->log->wait_for(qr/USHER1073: store \S+: written anew/), 'the log says so';
     ok +(wait_until { -s journal($httpd) < 200_000 } 60), 'and it is short again';
     put($httpd, 'k20,3,0');
-    kill_all($httpd);
+    $httpd->kill;
     ok $httpd->start, 'starts after kill -9';
     is_deeply values_of(cells($httpd)), { k10 => 300, k11 => 297, k12 => 298, k13 => 299, k20 => 3 }, 'with all that is there';
     is cells($httpd)->{k1}[0], 2, 'and knows what was deleted';
@@ -407,7 +397,7 @@ sub full_disk {
     ok +(wait_until { put($httpd, 'k101,1,0')->{result} eq 'done' } 60), 'with room again it works, without a restart';
     ok $httpd->log->wait_for(qr/USHER1063: store \S+ works again/), 'the log says so';
     is scalar(grep { /USHER1064/ } $httpd->log->lines), 1, 'and that it did not once';
-    kill_all($httpd);
+    $httpd->kill;
     $httpd->log->tolerate(qr/AH00098|AH00052/);
     ok $httpd->start, 'starts after kill -9';
     is_deeply values_of(cells($httpd)), { (map { ("k$_" => $_) } 1 .. $n), k101 => 1 }, 'with all that was acknowledged';
@@ -474,7 +464,7 @@ subtest 'a disk that hangs, fails, and is full' => sub {
     $fault->('hang');
     is ask($httpd, 'soon=k8,1,0')->{result}, 'down', 'hangs again';
     my $values = values_of(cells($httpd));
-    kill_all($httpd);
+    $httpd->kill;
     unlink "$root/hang";
     $httpd->log->tolerate(qr/AH00052|AH00098/);
     ok $httpd->start, 'starts after kill -9 while it hung';

@@ -65,15 +65,6 @@ sub start {
     return;
 }
 
-sub kill_all {
-    my ($httpd) = @_;
-
-    kill KILL => -$httpd->{pid};
-    waitpid $httpd->{pid}, 0;
-    delete $httpd->{pid};
-    return;
-}
-
 # In a process of its own, one change after another, of cells that a text with %d names, until the
 # file is there: what became of each, { done => [[key, number, was]...] }.
 sub writer {
@@ -239,7 +230,7 @@ sub restarted {
     my ($db, $one, $two) = @_;
 
     $two->log->tolerate(qr/AH00098/); # its pid file is still there
-    kill_all($two);
+    $two->kill;
     is put($one, 'k1,-')->{result}, 'done', 'a node is away while a record is deleted';
     is put($one, 'k96,3,0')->{result}, 'done', 'and one made';
     start($two);

@@ -287,7 +287,7 @@ subtest 'which play, and the journal' => sub {
     ok(wait_until { ($backend->requests('/hold'))[-1]{gone} }, 'that gives up');
     is(($backend->requests('/hold'))[-1]{gone}, 'closed', 'is noted before the answer is over');
     $backend->release('gate');
-    my ($rest) = $client->read_all(0.2);
+    my $rest = $client->until(sub { length ${ $_[0] } >= length($short) - 30 ? ${ $_[0] } : undef });
     is($rest, substr($short, 30), 'released');
     ok(!defined(($backend->requests('/hold'))[0]{gone}), 'the first never went away');
     $backend->stop;
@@ -303,7 +303,9 @@ subtest 'the connection' => sub {
     my $client = $backend->client;
     $client->send(http_request(GET => '/'));
     is(join('/', $client->read_all(0.1)), '/timeout', 'accept and stall');
-    is(join('/', $backend->client->read_all(0.1)), 'early/timeout', 'bytes before the request');
+    my $eager = $backend->client;
+    $eager->until(sub { ${ $_[0] } =~ /early/ || undef });
+    is(join('/', $eager->read_all(0.1)), 'early/timeout', 'bytes before the request');
     is($backend->client->answer->{end}, 'complete', 'an answer before the request');
     is($backend->client->request(GET => '/')->{end}, 'complete', 'and then as usual');
 
@@ -377,6 +379,7 @@ subtest 'the request\'s body' => sub {
     $backend->on('/stop', [read_body(1000), stall]);
     my ($client, $sent) = $upload->('/stop', 64 * $mib, 0.3);
     cmp_ok($sent, '<', 64 * $mib, 'reading stops: sending does as well');
+    wait_until { (($backend->requests('/stop'))[0] // {})->{body_len} };
     is_deeply([@{ ($backend->requests('/stop'))[0] }{qw(body_len sha1 complete)}], [1000, pattern_sha1(1000), 0],
         'after exactly so many bytes');
     $backend->on('/gone', [read_body(1000), cut], [read_body(1000), rst]);

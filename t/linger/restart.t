@@ -63,7 +63,7 @@ subtest 'graceful restarts under load' => sub {
         cmp_ok $counted->{Last}, '>', 0, 'some were the last ones of their connections' if $event && $mode eq 'On';
         $httpd->finish('nothing is logged that alarms');
     }
-    cmp_ok $ends{On}{lost}, '<=', $ends{Off}{lost} + 2, 'no more are lost than without' if $event;
+    cmp_ok $ends{On}{lost}, '<=', $ends{Off}{lost} + 2 + 4 * (patience - 1), 'no more are lost than without' if $event;
 };
 
 # A request and the end of the client's side, in one packet.
@@ -79,13 +79,14 @@ sub request_with_end {
 where_it_waits 'the last request of a promised connection' => sub {
     my $backend = Usher::Backend->new;
     my $answer = http_answer(200, [], 'x' x 100);
-    $backend->on("/$_", [at([$answer], length($answer) - 50, hold("end $_"))]) for 1 .. 10;
+    my $tries = 5 * patience;
+    $backend->on("/$_", [at([$answer], length($answer) - 50, hold("end $_"))]) for 1 .. 2 * $tries;
     my $httpd = linger_httpd("$conf\nProxyPass /slow/ @{[ $backend->url('/') ]}\n", modules => [qw(proxy proxy_http)]);
     ok $httpd->start, 'starts' or diag $httpd->console;
     my $before = counters($httpd);
     my ($served, $served_half) = (0, 0);
     # A client that is held up for 20 ms comes too late: some of them do not.
-    for my $n (1 .. 10) {
+    for my $n (1 .. 2 * $tries) {
         my $client = Usher::Client->new(port => $httpd->port);
         $client->send(http_request(GET => "/slow/$n"));
         ok $client->until(sub { ${ $_[0] } =~ /\r\n\r\nx/ || undef }), 'an answer has begun';
@@ -94,13 +95,13 @@ where_it_waits 'the last request of a promised connection' => sub {
         my $first = $client->answer;
         is $first->{body_len}, 100, 'it ends';
         ok !http_has_token($first->{headers}, 'Connection', 'close'), 'and has promised to keep the connection';
-        my $last = $n <= 5 ? $client->request(GET => '/index.html') : request_with_end($client);
+        my $last = $n <= $tries ? $client->request(GET => '/index.html') : request_with_end($client);
         next if ($last->{status} // 0) != 200;
-        ++($n <= 5 ? $served : $served_half);
+        ++($n <= $tries ? $served : $served_half);
         ok http_has_token($last->{headers}, 'Connection', 'close'), 'one more request is answered, and says close';
     }
-    cmp_ok $served, '>=', 3, "$served of 5 have their last request answered";
-    cmp_ok $served_half, '>=', 3, "$served_half of 5 that close their side after it";
+    cmp_ok $served, '>=', 3, "$served of $tries have their last request answered";
+    cmp_ok $served_half, '>=', 3, "$served_half of $tries that close their side after it";
     my $got = counted($httpd, $before);
     is $got->{Last} // 0, $served, 'and are counted';
     cmp_ok $got->{Closed} // 0, '>=', $served_half, 'these as closed';
@@ -135,6 +136,6 @@ subtest 'children that end by themselves, or are killed' => sub {
     my $from = time;
     kill 'WINCH', $httpd->pid;
     ok((wait_until { !$httpd->running } 8), 'a graceful stop ends');
-    cmp_ok time - $from, '<', 6, 'in time';
+    soon($from, 6, 'in time');
 };
 done_testing;

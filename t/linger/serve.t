@@ -38,8 +38,8 @@ my $httpd = linger_httpd(<<"EOT", modules => [qw(proxy proxy_http ssl reqtimeout
 UsherLingerMaxHits 0
 # Else a thread is held by what the client does not take.
 EnableSendfile On
-KeepAliveTimeout 3
-RequestReadTimeout header=1
+KeepAliveTimeout @{[ 3 * patience ]}
+RequestReadTimeout header=@{[ 2 * patience - 1 ]}
 LogFormat "%r\\t%{tid}P\\t%k" served
 CustomLog logs/served served
 ProxyPass /usher/ @{[ $backend->url('/') ]}
@@ -98,8 +98,7 @@ sub counts_once {
 
 sub ends { my ($client) = @_; return wait_until { $client->peer_gone } 8 }
 
-# A request that is there before httpd looks for pipelined ones is none of ours, so
-# fewer are counted than were answered. The counters change a moment after the client has its answer.
+# The counters change a moment after the client has its answer.
 sub counts {
     my ($before, $name, $least, $what) = @_;
 
@@ -110,26 +109,37 @@ sub counts {
 
 subtest 'the same thread serves a busy connection' => sub {
     for my $uri ('/index.html', '/usher/page', '/stock/page') {
-        my $before = counters($httpd);
-        my $client = client();
-        is asks($client, 30, "$uri?n"), 30, "$uri: answers";
+        my ($before, $answers, $most);
+        my $try = 0;
+        in_calm {
+            my %thread = ('' => 0);
+            ++$try;
+            $before = counters($httpd);
+            $answers = asks(client(), 30, "$uri?n$try");
+            open my $fh, '<', $httpd->root . '/logs/served' or die $!;
+            while (<$fh>) {
+                my ($line, $tid, $k) = split /\t/;
+                ++$thread{$tid} if $line =~ m{ \Q$uri?n$try\E } && $k >= 4;
+            }
+            $most = max(values %thread);
+            !$event || $most >= 15 && (counted($httpd, $before)->{Hits} // 0) >= 5;
+        };
+        is $answers, 30, "$uri: answers";
         counts($before, Hits => 5, 'hits');
-        next unless $event;
-        my %thread;
-        open my $fh, '<', $httpd->root . '/logs/served' or die $!;
-        while (<$fh>) {
-            my ($line, $tid, $k) = split /\t/;
-            ++$thread{$tid} if $line =~ m{ \Q$uri?n\E } && $k >= 4;
-        }
-        cmp_ok max(values %thread), '>=', 15, 'most by one thread';
+        cmp_ok $most, '>=', 15, 'most by one thread' if $event;
     }
 };
 
 subtest 'TLS' => sub {
     plan skip_all => 'this httpd has no mod_ssl' unless Usher::Env::load_modules('ssl');
-    my $before = counters($httpd);
-    my $client = Usher::Client->new(port => $tls_port, tls => { name => 'localhost' });
-    is asks($client, 20), 20, 'answers';
+    my ($before, $client, $answers);
+    in_calm {
+        $before = counters($httpd);
+        $client = Usher::Client->new(port => $tls_port, tls => { name => 'localhost' });
+        $answers = asks($client, 20);
+        !$event || (counted($httpd, $before)->{Hits} // 0) >= 5;
+    };
+    is $answers, 20, 'answers';
     $client->send("GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n" x 3);
     is $client->answer->{status}, 200, 'pipelined' for 1 .. 3;
     is asks($client, 3), 3, 'and on';
@@ -151,9 +161,14 @@ subtest 'the client goes' => sub {
 };
 
 where_it_waits 'requests that come late' => sub {
-    my $client = busy();
-    my $before = counters($httpd);
-    asks($client, 10);
+    my ($client, $before);
+    # None but those two may be late.
+    in_calm {
+        $client = busy();
+        $before = counters($httpd);
+        asks($client, 10);
+        !counted($httpd, $before)->{Misses};
+    };
     for my $n (1 .. 2) {
         counts($before, Misses => $n, "miss $n");
         is asks($client, 1), 1, 'a late request is answered';
@@ -164,9 +179,10 @@ where_it_waits 'requests that come late' => sub {
     is asks($client, 1), 1, 'a third one';
     counts($before, SkippedLate => $skipped + 1, 'nobody waits');
     is counted($httpd, $before)->{Misses}, 2, 'no third miss';
-    $before = counters($httpd);
-    is asks($client, 15), 15, 'and it is busy again';
-    counts($before, Hits => 1, 'hits');
+    ok((in_calm {
+        $before = counters($httpd);
+        asks($client, 15) == 15 && counted($httpd, $before)->{Hits};
+    }), 'and it is busy again: hits');
 
     $before = counters($httpd);
     $client = client();
@@ -202,8 +218,8 @@ subtest 'limits' => sub {
     my $from = time;
     ok ends($client), 'KeepAliveTimeout ends a connection';
     my $took = time - $from;
-    cmp_ok $took, '>=', 2.8, 'not before its time';
-    cmp_ok $took, '<', 5, 'nor much later';
+    cmp_ok $took, '>=', 2.8 * patience, 'not before its time';
+    in_time($took, 5, 'nor much later');
 
     $client = busy();
     $client->send("GET /index.html HTTP/1.1\r\nHost");
@@ -249,11 +265,11 @@ where_it_waits 'how long' => sub {
 </VirtualHost>
 <VirtualHost *:@PORT@>
     ServerName short
-    UsherLingerTime 10ms
+    UsherLingerTime 30ms
 </VirtualHost>
 EOT
     ok $timed->start, 'starts' or diag $timed->console;
-    # What is counted of a request 50 ms after others. (On a machine that is very
+    # What is counted of a request 60 ms after others. (On a machine that is very
     # slow it can come too late for both, and the others for the short one.)
     for my $case (['short', 'Misses', 'Hits'], ['long', 'Hits', 'Misses']) {
         my ($host, $some, $none) = @$case;
@@ -261,7 +277,7 @@ EOT
             my $client = Usher::Client->new(port => $timed->port);
             asks($client, 15, '/index.html', [Host => $host]);
             my $before = counters($timed);
-            wait_until { 0 } 0.05;
+            wait_until { 0 } 0.05; # and those 10 ms of asks()
             asks($client, 1, '/index.html', [Host => $host]);
             $client->close;
             my $got = counted($timed, $before);
@@ -274,10 +290,14 @@ EOT
 where_it_waits 'enough in a row' => sub {
     my $few = linger_httpd("UsherLingerMaxHits 3\n");
     ok $few->start, 'starts' or diag $few->console;
-    my $before = counters($few);
-    my $client = Usher::Client->new(port => $few->port);
-    is asks($client, 22), 22, 'answers';
-    my $got = counted($few, $before);
+    my ($answers, $got);
+    in_calm {
+        my $before = counters($few);
+        $answers = asks(Usher::Client->new(port => $few->port), 22);
+        $got = counted($few, $before);
+        ($got->{SkippedCap} // 0) >= 1 && ($got->{Hits} // 0) > $got->{SkippedCap};
+    };
+    is $answers, 22, 'answers';
     cmp_ok $got->{SkippedCap} // 0, '>=', 1, 'through the listener now and then';
     cmp_ok $got->{Hits} // 0, '>', $got->{SkippedCap}, 'hits between';
     $few->finish('nothing is logged that alarms');
@@ -289,9 +309,11 @@ where_it_waits 'few threads' => sub {
     # Forty threads: with two of them in use there are too few.
     my $short = linger_httpd("UsherLingerIdleThreads 95%\nProxyPass /slow @{[ $slow->url('/slow') ]}\n", modules => [qw(proxy proxy_http)]);
     ok $short->start, 'starts' or diag $short->console;
-    my $before = counters($short);
-    is asks(Usher::Client->new(port => $short->port), 20), 20, 'answers';
-    cmp_ok counted($short, $before)->{Hits} // 0, '>=', 1, 'alone: hits';
+    my $before;
+    ok((in_calm {
+        $before = counters($short);
+        asks(Usher::Client->new(port => $short->port), 20) == 20 && counted($short, $before)->{Hits};
+    }), 'alone: answers, and hits');
     my @slow = map { my $client = Usher::Client->new(port => $short->port); $client->send(http_request(GET => '/slow', ['X-Id' => 'slow'])); $client } 1 .. 3;
     ok((wait_until { $slow->deliveries('slow') == 3 } 10), 'three threads are in use');
     $before = counters($short);
@@ -315,9 +337,11 @@ where_it_waits 'threads in TLS handshakes' => sub {
     my $tls = linger_httpd($small . tls_host($port), modules => ['ssl']);
     $tls->log->tolerate(qr/AH0(?:1873|1882)/);
     ok $tls->start, 'starts' or diag $tls->console;
-    my $before = counters($tls);
-    is asks(Usher::Client->new(port => $tls->port), 20), 20, 'answers';
-    ok counted($tls, $before)->{Hits}, 'hits';
+    my $before;
+    ok((in_calm {
+        $before = counters($tls);
+        asks(Usher::Client->new(port => $tls->port), 20) == 20 && counted($tls, $before)->{Hits};
+    }), 'answers, and hits');
     my @stuck = map { Usher::Client->new(port => $port) } 1 .. 20;
     $_->send("\x16") for @stuck;
     ok((wait_until { server_status($tls) =~ /^BusyWorkers: (\d+)/m && $1 > 20 } 10), 'twenty handshakes have begun');
@@ -360,7 +384,7 @@ where_it_waits 'as many connections as without' => sub {
         wait_until { 0 } 0.15;
     }
     my $median = (sort { $a <=> $b } @took)[5];
-    cmp_ok $median, '<', 0.3, sprintf 'is answered soon: within %.0f ms', 1000 * $median;
+    in_time($median, 0.3, sprintf 'is answered soon: within %.0f ms', 1000 * $median);
     kill 'KILL', $hot;
     waitpid $hot, 0;
     $full->finish('nothing is logged that alarms');

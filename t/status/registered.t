@@ -18,7 +18,7 @@ my ($A, $B, $C, $D) = map { $_->url } $a, $b, $c, $d;
 sub cluster {
     my ($name, @more) = @_;
 
-    return join "\n", "<Proxy balancer://$name>", 'ProxySet lbmethod=usher-requests', 'UsherCheck tcp interval=200ms timeout=2s slowstart=0', @more,
+    return join "\n", "<Proxy balancer://$name>", 'ProxySet lbmethod=usher-requests', 'UsherCheck tcp interval=200ms timeout=20s slowstart=0', @more,
         '</Proxy>', '';
 }
 

@@ -134,7 +134,7 @@ subtest 'a member that comes back slowly' => sub {
 
 subtest 'health checks' => sub {
     my $httpd = status_httpd(cluster('app', "$A route=one", "$B route=two", 'UsherCheck')
-        =~ s/BalancerMember UsherCheck/UsherCheck http path=\/health interval=200ms timeout=1s rise=1 fall=1 slowstart=0/r . "ProxyPass / balancer://app/\n");
+        =~ s/BalancerMember UsherCheck/UsherCheck http path=\/health interval=200ms timeout=20s rise=1 fall=1 slowstart=0/r . "ProxyPass / balancer://app/\n");
     $httpd->log->expect(qr/USHER3045: .*\Q$A\E is down/);
     $a->on('/health', http_answer(500, [], ''));
     ok $httpd->start, 'starts' or diag $httpd->console;

@@ -146,26 +146,26 @@ sub console {
     return scalar <$fh> // '';
 }
 
-# graceful() and restart() return when the new generation serves, and no other takes new
-# connections.
+# graceful() and restart() return when the new generation serves, and it alone.
 sub graceful { $_[0]->_again('USR1') }
 sub restart  { $_[0]->_again('HUP') }
 
 sub _again {
     my ($self, $signal) = @_;
     my $before = $self->_served;
-    my @old = $self->children;
 
     $self->_settle if $signal eq 'HUP';
 
+    my @old = $self->children;
     kill $signal, $self->{pid};
     wait_until { !$self->running || $self->_served > $before } 60;
-    wait_until { !_listening(@old) };
+    wait_until { !_accept(@old) } 3;
     return $self->running;
 }
 
-# Those of these processes that have a socket to which one can connect.
-sub _listening {
+# Those of these processes that have a socket to which one can connect: a child that is told to
+# end gracefully accepts connections until it comes to know.
+sub _accept {
     my @pids = @_;
     my %listens;
 

@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 
 use Exporter 'import';
 use Test::More;
+use Time::HiRes ();
 use Usher::BackendTest ();
 use Usher::Client ();
 use Usher::Httpd ();
@@ -79,11 +80,18 @@ sub counted {
     return { map { my $n = $now->{$_} - $before->{$_}; $n ? ($_ => $n) : () } keys %$now };
 }
 
-# $n requests one after the other: how many were answered 200.
+# $n requests one after the other: how many were answered 200. What has come before httpd is done
+# with the request before is a pipelined request, that nobody waits for; where two share a
+# processor this is so for any client that asks at once.
 sub asks {
     my ($client, $n, $uri, @more) = @_;
+    my $good = 0;
 
-    return scalar grep { ($client->request('GET', $uri // '/index.html', @more)->{status} // 0) == 200 } 1 .. $n;
+    for (1 .. $n) {
+        Time::HiRes::sleep(0.01);
+        ++$good if ($client->request('GET', $uri // '/index.html', @more)->{status} // 0) == 200;
+    }
+    return $good;
 }
 
 1;
