@@ -53,9 +53,10 @@ my $acme = Usher::ACME->new(http_port => $httpd->port);
 
 # The authority waits for an answer for some seconds only.
 sub certbot {
+    my @arguments = @_;
     my @did;
 
-    in_calm { @did = $acme->certbot("$root/acme", @_); !$did[0] };
+    in_calm { @did = $acme->certbot("$root/acme", @arguments); !$did[0] };
     return @did;
 }
 

@@ -59,7 +59,7 @@ sub same {
 
     for my $i (0, 1) {
         my @wrong;
-        my $end = Usher::Asker::now() + 60;
+        my $end = Usher::Asker::now() + patient(60);
         do {
             my $next = Usher::Asker::now() + 0.25;
             $crowd->idle(sub { Usher::Asker::now() < $next });

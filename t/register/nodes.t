@@ -37,7 +37,7 @@ sub same {
             my $next = Usher::Asker::now() + 0.1;
             $crowd->idle(sub { Usher::Asker::now() < $next });
             @wrong = $crowd->differences($nodes[$i]->port);
-        } while (@wrong && Usher::Asker::now() < $since + 60);
+        } while (@wrong && Usher::Asker::now() < $since + patient(60));
         is_deeply [@wrong[0 .. min($#wrong, 9)]], [], sprintf '%s: node %d knows who is there (%.1f s)', $when, $i + 1, Usher::Asker::now() - $since;
     }
     return;
