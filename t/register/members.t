@@ -242,7 +242,8 @@ subtest 'many at once' => sub {
     ok $httpd->start, 'starts' or diag $httpd->console;
     my ($one, $few, $boss) = map { signer($httpd, $_) } qw(one few boss);
 
-    my @codes = at_once(8, sub { map { code($one->put('app', 'same', { url => $A, weight => 1 + ($_[0] + $_) % 50 })) } 1 .. 8 });
+    my $now = time; # of all: one that is overtaken by a later one would be stale
+    my @codes = at_once(8, sub { map { code($one->put('app', 'same', { url => $A, weight => 1 + ($_[0] + $_) % 50 }, created => $now)) } 1 .. 8 });
     is join(' ', grep { $_ && $_ ne 'conflict' } map { split / /, $_, -1 } @codes), '', 'changes of one member: done, or a conflict';
     is $one->show('app', 'same')->{status}, 200, 'it is there';
     @codes = at_once(8, sub { map { code($few->put('app', "f$_[0]", { url => $B })) } 1 .. 2 });
