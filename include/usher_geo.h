@@ -15,19 +15,20 @@
 typedef struct usher_geo_question_t usher_geo_question_t;
 
 /**
- * Understand a question; while directives are read or in check_config.
+ * Understand a question; while directives are read or in check_config. What is doubtful in it is logged.
+ * @param from  the line that asks, for what is logged: "UsherBanGeo country KP"
  * @param what  "country", "asn", "continent", "geo"
  * @param argc  values, as after Require usher-country
  * @return NULL; else why it is none, with the remedy
  */
 APR_DECLARE_OPTIONAL_FN(const char *, usher_geo_question,
-                        (apr_pool_t *pconf, const char *what, int argc, const char *const *argv,
+                        (apr_pool_t *pconf, const char *from, const char *what, int argc, const char *const *argv,
                          const usher_geo_question_t **question));
 
 /**
  * Ask it. Any thread of a child; a lookup, some microseconds at most.
- * @return 1: it is so; 0: it is not; -1: not known (no usable database; for an address that a usable
- *         database does not have: 0)
+ * @return 1: it is so; 0: it is not; -1: not known (no usable database has such values; for an address that
+ *         one has not: 0)
  */
 APR_DECLARE_OPTIONAL_FN(int, usher_geo_ask,
                         (const usher_geo_question_t *question, usher_cidr_address_t address));

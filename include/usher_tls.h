@@ -1,6 +1,6 @@
 /**
  * @file  usher_tls.h
- * @brief What mod_usher_tls knows of a TLS connection, for the access log.
+ * @brief What mod_usher_tls knows of a TLS connection, for the access log; and whether it knows anything.
  */
 #ifndef USHER_TLS_H
 #define USHER_TLS_H
@@ -51,5 +51,10 @@ APR_DECLARE_OPTIONAL_FN(const usher_tls_facts_t *, usher_tls_facts, (conn_rec *c
  * @return "" where no hello was understood
  */
 APR_DECLARE_OPTIONAL_FN(const char *, usher_tls_ja4, (conn_rec *c, apr_pool_t *p));
+
+/**
+ * Whether handshakes of a server are looked at: mod_ssl is there, and UsherTLS is on. From check_config on.
+ */
+APR_DECLARE_OPTIONAL_FN(int, usher_tls_is_on, (const server_rec *s));
 
 #endif /* USHER_TLS_H */

@@ -57,7 +57,8 @@ static const char *geo_understand(apr_pool_t *pconf, geo_rule_t *rule)
         return "mod_usher_geo is not loaded: add \"LoadModule usher_geo_module "
                "modules/mod_usher_geo.so\"";
     }
-    return understand(pconf, rule->what, rule->argc, rule->argv, &rule->question);
+    return understand(pconf, apr_pstrcat(pconf, "UsherBanGeo ", rule->text, NULL), rule->what, rule->argc, rule->argv,
+                      &rule->question);
 }
 
 /* Nobody is in two countries: what two such lines spare each is turned away by the other one.

@@ -66,6 +66,18 @@ typedef struct {
 static usher_memory_t *memory;
 static jail_t jail;
 
+/* Where there is no room: a ban that is on is worth more than any that is only remembered; among the ones as among the
+ * others what lasts longer is. Of any bytes. */
+static apr_int64_t jail_worth(const void *value, apr_int64_t now)
+{
+    const jail_value_t *entry = value;
+
+    if (entry->until > now) {
+        return entry->until;
+    }
+    return entry->forget_at > 0 ? entry->forget_at - BAN_FOREVER : APR_INT64_MIN;
+}
+
 static void jail_open(jail_t *to, void *base, apr_uint64_t size)
 {
     apr_uint64_t bans_size = (size - HEADER_SIZE) / 4 * 3 / 64 * 64;
@@ -74,7 +86,7 @@ static void jail_open(jail_t *to, void *base, apr_uint64_t size)
     to->shm = base;
     usher_table_open(&to->bans, bans, bans_size, sizeof(jail_value_t), LIFE_MAX);
     usher_table_open(&to->whys, bans + bans_size, size - HEADER_SIZE - bans_size, BAN_WHY_SIZE, LIFE_MAX);
-    to->bans.keeps_longer = 1;
+    to->bans.worth = jail_worth;
     to->ban_space = usher_table_space(&to->bans, "ban", 3);
     to->why_space = usher_table_space(&to->whys, "why", 3);
 }
@@ -362,8 +374,9 @@ static void jail_say_full(void)
     if ((!said_at || now - said_at >= SAY_AGAIN || said_at > now)
         && atomic_compare_exchange_strong(&jail.shm->said_at, &said_at, now)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(8001)
-                     "there is no room for more bans: those that last longest stay. \"UsherMemory bans\" with "
-                     "more than %" APR_UINT64_T_FMT " bytes gives more room",
+                     "there is no room for more bans: those that are over are forgotten, and of the others those "
+                     "that last longest stay. \"UsherMemory bans\" with more than %" APR_UINT64_T_FMT
+                     " bytes gives more room",
                      (apr_uint64_t)(jail.bans.bucket_size) * jail.bans.count / 3 * 4);
     }
 }

@@ -21,6 +21,9 @@ typedef struct {
 static _Atomic(near_t *) present;
 static _Atomic apr_uint32_t readers;
 
+/* Of who has set it: a child's first look may take until its tick begins. */
+static atomic_flag is_making = ATOMIC_FLAG_INIT;
+
 /* Of the one thread that makes them: an old one that may still be read; NULL: none. */
 static near_t *old;
 
@@ -181,7 +184,7 @@ static void near_free_old(void)
     }
 }
 
-static void near_refresh(void *baton, server_rec *s, apr_pool_t *ptemp)
+static void near_renew(apr_pool_t *ptemp)
 {
     near_t *near;
 
@@ -196,6 +199,14 @@ static void near_refresh(void *baton, server_rec *s, apr_pool_t *ptemp)
     }
     old = atomic_exchange(&present, near);
     near_free_old();
+}
+
+static void near_refresh(void *baton, server_rec *s, apr_pool_t *ptemp)
+{
+    if (!atomic_flag_test_and_set(&is_making)) {
+        near_renew(ptemp);
+        atomic_flag_clear(&is_making);
+    }
 }
 
 static apr_status_t near_forget(void *data)

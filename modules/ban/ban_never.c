@@ -204,8 +204,41 @@ static const char *never_make_geo(never_geo_t *geo, apr_pool_t *pconf)
     if (!understand || !geo_ask) {
         return "it needs mod_usher_geo: add \"LoadModule usher_geo_module modules/mod_usher_geo.so\"";
     }
-    return understand(pconf, geo->what, geo->argv->nelts, (const char *const *)(void *)geo->argv->elts,
-                      &geo->question);
+    return understand(pconf, apr_pstrcat(pconf, "UsherBanNever ", geo->word, NULL), geo->what, geo->argv->nelts,
+                      (const char *const *)(void *)geo->argv->elts, &geo->question);
+}
+
+/* Whoever nobody can be is no reason to ban nobody: of IPv6 all that the internet has is 2000::/3. */
+static int never_has_all(const never_prefixes_t *prefixes, const char *all)
+{
+    const usher_cidr_set_t *set = prefixes->set;
+    usher_cidr_range_t range;
+    apr_uint64_t i;
+
+    usher_cidr_parse(&range, all, strlen(all));
+    for (i = 0; i < set->count; ++i) {
+        if (!usher_cidr_is_before(range.first, set->ranges[i].first)
+            && !usher_cidr_is_before(set->ranges[i].last, range.last)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What nobody means, and nobody would see. Files aside: what they have comes and goes. */
+static void never_warn_of_all(const never_prefixes_t *prefixes, const char *directives, server_rec *s)
+{
+    static const char *const all[][2] = { { "0.0.0.0/0", "IPv4" }, { "2000::/3", "IPv6" } };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); ++i) {
+        if (never_has_all(prefixes, all[i][0])) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, USHERLOGNO(8045)
+                         "%s: has all of %s in it (%s), so that nobody with such an address is ever banned or turned "
+                         "away: name the networks that are meant. Who wants that for a while says \"UsherBan Off\"",
+                         directives, all[i][1], all[i][0]);
+        }
+    }
 }
 
 int ban_never_check_config(apr_pool_t *pconf, server_rec *s)
@@ -218,6 +251,8 @@ int ban_never_check_config(apr_pool_t *pconf, server_rec *s)
     never_make(&loopback, pconf);
     never_make(&never, pconf);
     never_make(&proxies, pconf);
+    never_warn_of_all(&never, "UsherBanNever", s);
+    never_warn_of_all(&proxies, "UsherBanProxies, RemoteIPInternalProxy and RemoteIPTrustedProxy", s);
     geo_ask = APR_RETRIEVE_OPTIONAL_FN(usher_geo_ask);
     for (i = 0; i < geos->nelts; ++i) {
         never_geo_t *geo = &APR_ARRAY_IDX(geos, i, never_geo_t);
@@ -232,6 +267,11 @@ int ban_never_check_config(apr_pool_t *pconf, server_rec *s)
 }
 
 /* --- questions */
+
+int ban_never_has_members(void)
+{
+    return !is_left_out[MEMBERS];
+}
 
 int ban_never_is_declared(usher_cidr_address_t address)
 {

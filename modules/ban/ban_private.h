@@ -9,6 +9,7 @@
  * What happens:
  *   ban_conf.c      directives that belong to no other file
  *   ban_rule.c      UsherBanRule
+ *   ban_rule_line.c what a line of it says (ban_rule_line.h)
  *   ban_event.c     a request is over, a handshake or registration failed: rules that count it
  *   ban_share.c     addresses that look like a proxy: forwarding headers, a great part of the traffic
  * Who is turned away:
@@ -20,6 +21,7 @@
  * Who is not, and who always:
  *   ban_never.c     UsherBanNever: loopback, own addresses, members, proxies
  *   ban_near.c      own addresses and those of members, as they are now
+ *   ban_names.c     says which members have a host's name, and no address that is known here
  *   ban_remoteip.c  whose word mod_remoteip takes for who the client is
  *   ban_lists.c     UsherBanList and files of prefixes
  *   ban_geo.c       UsherBanGeo
@@ -417,6 +419,13 @@ int ban_never_overlaps(const ban_prefix_t *prefix);
 int ban_never_is_declared(usher_cidr_address_t address);
 /** Whether requests of this peer may be other people's: it was declared, or mod_remoteip believes everybody. */
 int ban_never_is_proxy(usher_cidr_address_t address);
+
+/** Whether members are among those who are never banned. */
+int ban_never_has_members(void);
+
+/* ban_names.c */
+
+void ban_names_check_config(apr_pool_t *ptemp, server_rec *s);
 
 /* ban_exempt.c */
 

@@ -106,13 +106,12 @@ static usher_store_result_e store_change(usher_store_change_t *change, apr_inter
 
 static apr_int64_t store_life(const ban_t *ban)
 {
-    apr_int64_t now = ban_now(), life;
+    apr_int64_t now = ban_now();
 
-    if (ban->forget_at - now > LIFE_MAX || ban->forget_at == BAN_FOREVER) {
+    if (ban->forget_at > now + LIFE_MAX) {
         return 0;
     }
-    life = ban->forget_at - now;
-    return life < LIFE_MIN ? LIFE_MIN : life;
+    return ban->forget_at > now + LIFE_MIN ? ban->forget_at - now : LIFE_MIN;
 }
 
 usher_store_result_e ban_store_put(const ban_t *ban, apr_interval_time_t wait)

@@ -30,6 +30,12 @@ static int ban_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
     return OK;
 }
 
+/* Whether the configuration has anybody turned away. */
+static int ban_is_used(void)
+{
+    return ban_rule_are_there() || ban_lists_are_there() || ban_geo_is_there();
+}
+
 static int ban_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     int rc = usher_core_lookup(&ban_core, "mod_usher_ban", s);
@@ -46,6 +52,9 @@ static int ban_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pte
         rc = rc == OK ? ban_handler_check_config(s) : rc;
         rc = rc == OK ? ban_lists_check_config(s) : rc;
         rc = rc == OK ? ban_geo_check_config(pconf, s) : rc;
+        if (usher_conf_may_refuse() && ban_is_used() && ban_never_has_members()) {
+            ban_names_check_config(ptemp, s);
+        }
     }
     return rc;
 }

@@ -107,7 +107,8 @@ int geo_conf_check_config(server_rec *s)
         }
         else {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, USHERLOGNO(7002) "UsherGeoDatabase %s: %s cannot "
-                         "be used: %s; what needs it is decided by UsherGeoMissing until there is a good file",
+                         "be used: %s; what no other database tells is decided by UsherGeoMissing until there is a "
+                         "good file",
                          named->name, named->db->path, error);
         }
     }

@@ -8,6 +8,12 @@
 
 static pid_t parent;
 
+/* An image that a process has opened. */
+typedef struct {
+    MMDB_s mmdb;
+    unsigned char tells[GEO_TELLS];
+} db_opened_t;
+
 /* The library has the last word: it may know of more. */
 static const char *db_make(const char *bytes, apr_size_t len, usher_image_maker_t *maker, void *baton,
                            apr_pool_t *ptemp)
@@ -35,27 +41,43 @@ static const char *db_make(const char *bytes, apr_size_t len, usher_image_maker_
     return NULL;
 }
 
+/* What is looked for in all of it, once. */
+static void db_note_what_it_tells(db_opened_t *opened)
+{
+    static const char *const keys[GEO_TELLS] = { "country", "continent", "autonomous_system_number" };
+    int i;
+
+    for (i = 0; i < GEO_TELLS; ++i) {
+        opened->tells[i] = (unsigned char)geo_read_has_key(&opened->mmdb, keys[i]);
+    }
+}
+
 /* The parent opens what it made itself. A child may be given what another child made, who may
  * have been taken over: it proves that again. */
 static void *db_open(const void *image, apr_size_t len, const char *path, void *baton)
 {
     apr_size_t at;
-    MMDB_s *mmdb;
+    db_opened_t *opened;
 
     if (getpid() != parent && geo_check_prove(image, len, &at)) {
         return NULL;
     }
-    mmdb = malloc(sizeof(*mmdb));
-    if (mmdb && MMDB_open(path, MMDB_MODE_MMAP, mmdb) != MMDB_SUCCESS) {
-        free(mmdb);
-        mmdb = NULL;
+    opened = malloc(sizeof(*opened));
+    if (opened && MMDB_open(path, MMDB_MODE_MMAP, &opened->mmdb) != MMDB_SUCCESS) {
+        free(opened);
+        opened = NULL;
     }
-    return mmdb;
+    if (opened) {
+        db_note_what_it_tells(opened);
+    }
+    return opened;
 }
 
-static void db_close(void *opened, void *baton)
+static void db_close(void *image, void *baton)
 {
-    MMDB_close(opened);
+    db_opened_t *opened = image;
+
+    MMDB_close(&opened->mmdb);
     free(opened);
 }
 
@@ -76,7 +98,13 @@ void geo_db_declare(geo_db_t *db, server_rec *s, const char **error)
 
 const MMDB_s *geo_db_begin(const geo_db_t *db, usher_image_hold_t *hold)
 {
-    return db->image ? geo_core->image_begin(db->image, hold) : db->own;
+    const db_opened_t *opened;
+
+    if (!db->image) {
+        return db->own;
+    }
+    opened = geo_core->image_begin(db->image, hold);
+    return opened ? &opened->mmdb : NULL;
 }
 
 void geo_db_end(const geo_db_t *db, usher_image_hold_t *hold)
@@ -84,4 +112,16 @@ void geo_db_end(const geo_db_t *db, usher_image_hold_t *hold)
     if (db->image) {
         geo_core->image_end(db->image, hold);
     }
+}
+
+int geo_db_tells(const geo_db_t *db, geo_tells_e what)
+{
+    usher_image_hold_t hold;
+    const db_opened_t *opened = db->image ? geo_core->image_begin(db->image, &hold) : NULL;
+    int tells = opened ? opened->tells[what] : -1;
+
+    if (opened) {
+        geo_core->image_end(db->image, &hold);
+    }
+    return tells;
 }

@@ -3,6 +3,47 @@
 
 #include "geo_private.h"
 
+APLOG_USE_MODULE(usher_geo);
+
+static apr_array_header_t *names; /* const char *, of databases that expressions of the configuration name */
+
+void geo_expr_pre_config(apr_pool_t *pconf)
+{
+    names = apr_array_make(pconf, 4, sizeof(const char *));
+}
+
+/* Once. Expressions may be of a pool that does not last. */
+static void expr_note(const char *name)
+{
+    int i;
+
+    for (i = 0; i < names->nelts; ++i) {
+        if (!strcmp(APR_ARRAY_IDX(names, i, const char *), name)) {
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(names, const char *) = apr_pstrdup(names->pool, name);
+}
+
+/* Else it would be empty for everybody, and nobody would see it. */
+int geo_expr_check_config(apr_pool_t *pconf, server_rec *s)
+{
+    int may_refuse = usher_conf_may_refuse(), rc = OK, i;
+    const geo_db_t *db;
+
+    for (i = 0; i < names->nelts; ++i) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+        const char *wrong = geo_question_database(pconf, name, &db);
+
+        if (wrong) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(7037) "usher_geo('%s/...') in an expression: %s%s",
+                         name, wrong, may_refuse ? "" : "; until then it is empty");
+            rc = may_refuse ? !OK : OK;
+        }
+    }
+    return rc;
+}
+
 static const char *expr_value(ap_expr_eval_ctx_t *ctx, const geo_place_t *place)
 {
     geo_value_t value = { place->path, NULL };
@@ -47,6 +88,9 @@ static int expr_lookup(ap_expr_lookup_parms *parms)
             return !OK;
         }
         *parms->data = place;
+        if (place->is_kept) {
+            expr_note(place->database);
+        }
     }
     return OK;
 }

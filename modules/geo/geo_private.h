@@ -18,6 +18,7 @@
  * geo_require.c    Require usher-country and its sisters
  * geo_expr.c       the function for expressions
  * geo_question.c   questions of Require and of other modules
+ * geo_country.c    codes of countries (geo_country.h)
  */
 #ifndef GEO_PRIVATE_H
 #define GEO_PRIVATE_H
@@ -50,6 +51,12 @@ void geo_db_declare(geo_db_t *db, server_rec *s, const char **error);
 /** Begin and end to read: as image_begin(). @return NULL: there is no usable database */
 const MMDB_s *geo_db_begin(const geo_db_t *db, usher_image_hold_t *hold);
 void geo_db_end(const geo_db_t *db, usher_image_hold_t *hold);
+
+/** Of what a database has values. */
+typedef enum { GEO_TELLS_COUNTRY, GEO_TELLS_CONTINENT, GEO_TELLS_ASN, GEO_TELLS } geo_tells_e;
+
+/** Whether it has such values of any address. @return 1; 0; -1: it cannot be used */
+int geo_db_tells(const geo_db_t *db, geo_tells_e what);
 
 /* geo_age.c */
 
@@ -199,6 +206,9 @@ geo_result_e geo_cache_lookup(conn_rec *c, usher_cidr_address_t address, const g
 void geo_env_hooks(void);
 void geo_require_hooks(apr_pool_t *p);
 void geo_expr_hooks(void);
+void geo_expr_pre_config(apr_pool_t *pconf);
+/** After geo_question_check_config(). */
+int geo_expr_check_config(apr_pool_t *pconf, server_rec *s);
 
 /* geo_question.c */
 
@@ -209,11 +219,18 @@ int geo_question_check_config(apr_pool_t *pconf, server_rec *s);
 void geo_question_hooks(void);
 
 /**
- * Understand a question.
- * @param is_kept   while the configuration is read; 0 in .htaccess
+ * The database of a name, of whichever directive; in check_config or later.
+ * @param db  gets it; NULL: there is none
+ * @return NULL; else why not, with the remedy
+ */
+const char *geo_question_database(apr_pool_t *p, const char *name, const geo_db_t **db);
+
+/**
+ * Understand a question. What is doubtful in one of the configuration is logged, now or in check_config.
+ * @param from  the line that asks, for what is logged; NULL in .htaccess
  * @return NULL; else why it is none, with the remedy
  */
-const char *geo_question_make(apr_pool_t *p, const char *what, int is_kept, int argc, const char *const *argv,
+const char *geo_question_make(apr_pool_t *p, const char *from, const char *what, int argc, const char *const *argv,
                               const struct usher_geo_question_t **made);
 
 /** Ask it of the client of a connection; without one nothing is kept. @return 1, 0; -1: not known */

@@ -1,6 +1,7 @@
 /* Questions to the databases: those of Require, and of other modules. */
 #include <apr_lib.h>
 
+#include "geo_country.h"
 #include "geo_private.h"
 #include "usher_geo.h"
 
@@ -11,10 +12,13 @@ typedef struct {
     geo_path_t path;
     const char *(*normal)(apr_pool_t *p, const char *value); /* NULL: it is none */
     const char *allowed;
+    geo_tells_e tells;
+    const char *told_by; /* for people: a database that has such values */
 } kind_t;
 
 struct usher_geo_question_t {
-    const char *what;
+    const char *from;       /* the line that asks, for what is logged */
+    const kind_t *kind;     /* NULL: "geo" */
     geo_place_t place;      /* database NULL: any that knows */
     const geo_db_t *db;     /* of place.database; NULL: there is none of that name */
     int count;
@@ -72,36 +76,81 @@ static const char *question_asn(apr_pool_t *p, const char *value)
 }
 
 static const kind_t kinds[] = {
-    { "country", { { "country", "iso_code" } }, question_country, "takes countries, two letters each: JP KR" },
+    { "country", { { "country", "iso_code" } }, question_country, "takes countries, two letters each: JP KR",
+      GEO_TELLS_COUNTRY, "GeoLite2-Country" },
     { "continent", { { "continent", "code" } }, question_continent,
-      "takes continents: AF, AN, AS, EU, NA, OC, SA" },
+      "takes continents: AF, AN, AS, EU, NA, OC, SA", GEO_TELLS_CONTINENT, "GeoLite2-Country" },
     { "asn", { { "autonomous_system_number" } }, question_asn,
-      "takes numbers of autonomous systems: 64500 or AS64500" },
+      "takes numbers of autonomous systems: 64500 or AS64500", GEO_TELLS_ASN, "GeoLite2-ASN" },
 };
+
+const char *geo_question_database(apr_pool_t *p, const char *name, const geo_db_t **db)
+{
+    int is_ambiguous = 0;
+
+    *db = geo_conf_database(name);
+    *db = *db ? *db : geo_maxmind_database(name, &is_ambiguous);
+    if (is_ambiguous) {
+        return apr_psprintf(p, "\"%s\" is the name of several files, by MaxMindDBFile: name the one that "
+                            "is meant by UsherGeoDatabase", name);
+    }
+    return *db ? NULL : apr_psprintf(p, "there is no database \"%s\": name it by UsherGeoDatabase", name);
+}
 
 /* Find its database: once all of them are known. */
 static const char *question_resolve(apr_pool_t *p, usher_geo_question_t *question)
 {
-    const char *name = question->place.database;
-
     if (!databases->nelts) {
         return "there is no database: name one by UsherGeoDatabase";
     }
-    if (!name) {
-        return NULL;
-    }
-    question->db = geo_conf_database(name);
-    if (!question->db) {
-        int is_ambiguous;
+    return question->place.database ? geo_question_database(p, question->place.database, &question->db) : NULL;
+}
 
-        question->db = geo_maxmind_database(name, &is_ambiguous);
-        if (is_ambiguous) {
-            return apr_psprintf(p, "\"%s\" is the name of several files, by MaxMindDBFile: name the one that "
-                                "is meant by UsherGeoDatabase", name);
+/* --- what is allowed, but seldom meant */
+
+/* Not refused: a database of somebody's own may have codes of its own. */
+static void question_doubt_codes(const usher_geo_question_t *question)
+{
+    int i;
+
+    for (i = 0; i < question->count; ++i) {
+        const char *code = question->values[i];
+
+        if (!geo_country_is_one(code)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(7035)
+                         "%s: \"%s\" is no country's code, so that in MaxMind's databases nobody is in it: %s",
+                         question->from, code, geo_country_remedy(code));
         }
     }
-    return question->db ? NULL : apr_psprintf(p, "there is no database \"%s\": name it by UsherGeoDatabase", name);
 }
+
+/* One that cannot be used might tell. */
+static void question_doubt_databases(const usher_geo_question_t *question)
+{
+    const kind_t *kind = question->kind;
+    int i;
+
+    for (i = 0; i < databases->nelts; ++i) {
+        if (geo_db_tells(APR_ARRAY_IDX(databases, i, const geo_db_t *), kind->tells)) {
+            return;
+        }
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(7036)
+                 "%s: no database has a value of that kind (%s) for any address, so that this is true of nobody: name "
+                 "one that has, such as %s, by UsherGeoDatabase", question->from, kind->path.parts[0], kind->told_by);
+}
+
+static void question_doubt(const usher_geo_question_t *question)
+{
+    if (question->kind && question->kind->tells == GEO_TELLS_COUNTRY) {
+        question_doubt_codes(question);
+    }
+    if (question->kind) {
+        question_doubt_databases(question);
+    }
+}
+
+/* --- reading */
 
 static const char *question_values(apr_pool_t *p, usher_geo_question_t *question, const kind_t *kind,
                                    int argc, const char *const *argv)
@@ -119,42 +168,46 @@ static const char *question_values(apr_pool_t *p, usher_geo_question_t *question
     return NULL;
 }
 
-static const char *question_read(apr_pool_t *p, usher_geo_question_t *question, int is_kept, int argc,
+static const char *question_read(apr_pool_t *p, usher_geo_question_t *question, const char *what, int argc,
                                  const char *const *argv)
 {
     const char *wrong;
     size_t i;
 
     for (i = 0; i < sizeof(kinds) / sizeof(*kinds); ++i) {
-        if (!strcmp(question->what, kinds[i].what)) {
+        if (!strcmp(what, kinds[i].what)) {
+            question->kind = &kinds[i];
             question->place.path = &kinds[i].path;
             question->place.is_kept = 1;
             return argc ? question_values(p, question, &kinds[i], argc, argv) : kinds[i].allowed;
         }
     }
-    if (strcmp(question->what, "geo") != 0) {
-        return apr_psprintf(p, "\"%s\": takes country, continent, asn or geo", question->what);
+    if (strcmp(what, "geo") != 0) {
+        return apr_psprintf(p, "\"%s\": takes country, continent, asn or geo", what);
     }
     if (argc < 2) {
         return "takes a place in a database, and values: country/country/iso_code JP KR";
     }
-    wrong = geo_place_read(p, argv[0], is_kept, &question->place);
+    wrong = geo_place_read(p, argv[0], question->from != NULL, &question->place);
     return wrong ? wrong : question_values(p, question, NULL, argc - 1, argv + 1);
 }
 
-const char *geo_question_make(apr_pool_t *p, const char *what, int is_kept, int argc, const char *const *argv,
+const char *geo_question_make(apr_pool_t *p, const char *from, const char *what, int argc, const char *const *argv,
                               const usher_geo_question_t **made)
 {
     usher_geo_question_t *question = apr_pcalloc(p, sizeof(*question));
     const char *wrong;
 
     *made = NULL;
-    question->what = apr_pstrdup(p, what);
-    wrong = question_read(p, question, is_kept, argc, argv);
+    question->from = from;
+    wrong = question_read(p, question, what, argc, argv);
     if (!wrong && databases) {
         wrong = question_resolve(p, question);
+        if (!wrong && from) {
+            question_doubt(question);
+        }
     }
-    else if (!wrong && is_kept) { /* without the core nobody asks */
+    else if (!wrong && from) { /* without the core nobody asks */
         APR_ARRAY_PUSH(questions, usher_geo_question_t *) = question;
     }
     *made = wrong ? NULL : question;
@@ -175,9 +228,12 @@ int geo_question_check_config(apr_pool_t *pconf, server_rec *s)
         const char *wrong = question_resolve(pconf, question);
 
         if (wrong) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(7030) "usher-%s is asked for, and %s%s",
-                         question->what, wrong, may_refuse ? "" : "; what needs it is decided by UsherGeoMissing");
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(7030) "%s: %s%s", question->from, wrong,
+                         may_refuse ? "" : "; what needs it is decided by UsherGeoMissing");
             rc = may_refuse ? !OK : OK;
+        }
+        else {
+            question_doubt(question);
         }
     }
     return rc;
@@ -205,12 +261,25 @@ static geo_result_e question_lookup(const geo_db_t *db, const geo_place_t *place
              : geo_lookup(db, address, value, 1, NULL, p);
 }
 
+/* Who is in none of the databases that can be used is nowhere, if one of them could have told. */
+static int question_is_told(const usher_geo_question_t *question, const geo_db_t *const *dbs, int n)
+{
+    int i;
+
+    for (i = 0; i < n && question->kind; ++i) {
+        if (geo_db_tells(dbs[i], question->kind->tells) == 1) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* The first database that knows has the word. */
 int geo_question_answer(const usher_geo_question_t *question, conn_rec *c, usher_cidr_address_t address,
                         apr_pool_t *p)
 {
     const geo_db_t *const *dbs = (const geo_db_t *const *)databases->elts;
-    int i, n = databases->nelts, is_unknown = 0;
+    int i, n = databases->nelts, is_unknown = 0, is_damaged = 0;
     geo_value_t value;
 
     if (question->place.database) {
@@ -223,15 +292,18 @@ int geo_question_answer(const usher_geo_question_t *question, conn_rec *c, usher
         if (value.text) {
             return question_is_among(question, value.text);
         }
-        is_unknown |= result == GEO_UNUSABLE;
+        if (result == GEO_UNUSABLE) {
+            is_unknown = 1;
+            is_damaged |= geo_db_tells(dbs[i], GEO_TELLS_COUNTRY) >= 0; /* it is there, but not for this address */
+        }
     }
-    return is_unknown || !n ? -1 : 0;
+    return !n || is_damaged || (is_unknown && !question_is_told(question, dbs, n)) ? -1 : 0;
 }
 
-static const char *usher_geo_question(apr_pool_t *pconf, const char *what, int argc, const char *const *argv,
-                                      const usher_geo_question_t **question)
+static const char *usher_geo_question(apr_pool_t *pconf, const char *from, const char *what, int argc,
+                                      const char *const *argv, const usher_geo_question_t **question)
 {
-    return geo_question_make(pconf, what, 1, argc, argv, question);
+    return geo_question_make(pconf, from, what, argc, argv, question);
 }
 
 static int usher_geo_ask(const usher_geo_question_t *question, usher_cidr_address_t address)

@@ -5,6 +5,9 @@
 #include <netinet/in.h>
 #include <string.h>
 
+/* The longest text whose length is in its first byte. */
+#define READ_KEY_MAX 28
+
 /* Addresses as libmaxminddb takes them. IPv4's are IPv4's in either form. */
 typedef union {
     struct sockaddr any;
@@ -140,4 +143,18 @@ geo_result_e geo_read(const MMDB_s *mmdb, usher_cidr_address_t address, geo_valu
         *prefix = bits;
     }
     return found.found_entry ? read_values(&found.entry, values, n, p) : GEO_NONE;
+}
+
+/* A short text is its bytes behind one that has its type and length. */
+int geo_read_has_key(const MMDB_s *mmdb, const char *key)
+{
+    char text[READ_KEY_MAX + 1];
+    size_t len = strlen(key);
+
+    if (len > READ_KEY_MAX) {
+        return 0;
+    }
+    text[0] = (char)(MMDB_DATA_TYPE_UTF8_STRING << 5 | len);
+    memcpy(text + 1, key, len);
+    return memmem(mmdb->data_section, mmdb->data_section_size, text, len + 1) != NULL;
 }

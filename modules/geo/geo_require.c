@@ -25,6 +25,16 @@ static int require_is_negated(const cmd_parms *cmd)
     return is_negated;
 }
 
+/* The line, for what is logged of it; NULL in .htaccess, whose lines are read for each request. */
+static const char *require_from(const cmd_parms *cmd)
+{
+    const ap_directive_t *directive = cmd->directive;
+
+    return geo_settings_is_htaccess(cmd) ? NULL
+           : apr_psprintf(cmd->pool, "%s:%d: %s %s", directive->filename, directive->line_num, directive->directive,
+                          directive->args ? directive->args : "");
+}
+
 static const char *require_parse(cmd_parms *cmd, const char *line, const void **parsed, const char *what)
 {
     apr_array_header_t *words = apr_array_make(cmd->temp_pool, 8, sizeof(const char *));
@@ -34,7 +44,7 @@ static const char *require_parse(cmd_parms *cmd, const char *line, const void **
     while (*line) {
         APR_ARRAY_PUSH(words, const char *) = ap_getword_conf(cmd->temp_pool, &line);
     }
-    wrong = geo_question_make(cmd->pool, what, !geo_settings_is_htaccess(cmd), words->nelts,
+    wrong = geo_question_make(cmd->pool, require_from(cmd), what, words->nelts,
                               (const char *const *)words->elts, &require->question);
     if (wrong) {
         return geo_settings_refuse(cmd, apr_psprintf(cmd->pool, "usher-%s %s", what, wrong));

@@ -10,6 +10,7 @@ static int geo_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
     geo_place_pre_config(pconf);
     geo_maxmind_pre_config(pconf);
     geo_question_pre_config(pconf);
+    geo_expr_pre_config(pconf);
     return OK;
 }
 
@@ -19,9 +20,9 @@ static int geo_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pte
 
     if (geo_core) {
         int databases = geo_conf_check_config(s), files = geo_maxmind_check_config(s);
-        int questions = geo_question_check_config(pconf, s);
+        int questions = geo_question_check_config(pconf, s), expressions = geo_expr_check_config(pconf, s);
 
-        rc = databases != OK ? databases : files != OK ? files : questions;
+        rc = databases != OK ? databases : files != OK ? files : questions != OK ? questions : expressions;
     }
     return rc;
 }

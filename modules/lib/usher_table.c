@@ -196,7 +196,7 @@ void usher_table_open(usher_table_t *table, void *base, apr_uint64_t size,
     table->bucket_size = (apr_uint32_t)USHER_TABLE_BUCKET_SIZE(value_size);
     table->value_size = value_size;
     table->life_max = life_max;
-    table->keeps_longer = 0;
+    table->worth = NULL;
     count = (size - USHER_TABLE_HEADER_SIZE) / table->bucket_size;
     table->count = count < APR_UINT32_MAX ? (apr_uint32_t)count : APR_UINT32_MAX;
 }
@@ -281,10 +281,38 @@ typedef struct {
     int evicts; /* without a place: all have entries, and none would go */
 } table_room_t;
 
+/* The entry that is worth least, if that is no more than the new one. One that cannot be read, as it is garbage
+ * or somebody writes there just now, is worth nothing. */
+static table_room_t table_room_of_least(const usher_table_t *table, const table_pair_t *pair, apr_int64_t now,
+                                        const apr_uint64_t *given)
+{
+    table_room_t least = { -1, 0, 1 };
+    apr_int64_t least_worth = table->worth(given, now);
+    apr_uint64_t key[2], value[VALUE_WORDS];
+    int place;
+
+    for (place = 0; place < PLACES; ++place) {
+        apr_uint64_t word = atomic_load_explicit(table_word(pair, place), memory_order_acquire);
+        apr_int64_t worth = APR_INT64_MIN;
+
+        if (!table_is_used(table, word, now)) {
+            continue;
+        }
+        if (table_read(table, table_entry(table, pair, place), key, value)) {
+            worth = table->worth(value, now);
+        }
+        if (worth < least_worth || (worth == least_worth && least.place < 0)) {
+            least = (table_room_t){ place, word, 1 };
+            least_worth = worth;
+        }
+    }
+    return least;
+}
+
 /* Free ones in the bucket that has more of them, or that of the entry that expires
  * first. None, if somebody is just writing what may be this very key. */
 static table_room_t table_room(const usher_table_t *table, const table_pair_t *pair,
-                               const usher_table_key_t *key, apr_int64_t now, apr_int64_t life)
+                               const usher_table_key_t *key, apr_int64_t now, const apr_uint64_t *given)
 {
     table_room_t room[2] = { { -1, 0, 0 }, { -1, 0, 0 } }, oldest = { -1, 0, 0 };
     int free[2] = { 0, 0 };
@@ -310,10 +338,7 @@ static table_room_t table_room(const usher_table_t *table, const table_pair_t *p
     if (free[0] || free[1]) {
         return room[free[1] > free[0]];
     }
-    if (table->keeps_longer && oldest.evicts >= 0 && AT(oldest.word) - now > life) {
-        oldest.place = -1;
-    }
-    return oldest;
+    return table->worth && oldest.evicts ? table_room_of_least(table, pair, now, given) : oldest;
 }
 
 /* Claims a place, fills it, and lets it be found. @return 0: somebody else was faster */
@@ -357,7 +382,7 @@ usher_table_put_e usher_table_put(const usher_table_t *table, const usher_table_
             return USHER_TABLE_SAME;
         }
         if (is_new) {
-            room = table_room(table, &pair, key, now, life);
+            room = table_room(table, &pair, key, now, given);
         }
         if (room.place < 0) {
             return room.evicts ? USHER_TABLE_FULL : USHER_TABLE_BUSY;

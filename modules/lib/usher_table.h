@@ -8,8 +8,8 @@
  * understood; an entry that others have written over is not found.
  *
  * An entry may lie in one of 16 places, which its key's hash names. When they are all
- * taken, the entry among them that expires first goes; in a table that keeps what lasts
- * longer, only where it expires before the new one.
+ * taken, the entry among them that expires first goes. A table may have an opinion of what
+ * its entries are worth: there the one that is worth least goes, if the new one is worth as much.
  *
  * Keys are hashed to 128 bits with a secret of the table's own, so that nobody outside
  * can choose keys whose entries get into each other's way.
@@ -59,7 +59,11 @@ typedef struct usher_table_t {
     apr_uint32_t bucket_size; /**< bytes */
     apr_uint32_t value_size;
     apr_int64_t life_max;
-    int keeps_longer; /**< 0; or 1, set after it was opened: no entry goes for one that expires before it */
+    /**
+     * NULL; or, set after it was opened, what an entry is worth: no entry goes for one that is worth less. May be
+     * asked of any bytes.
+     */
+    apr_int64_t (*worth)(const void *value, apr_int64_t now);
 } usher_table_t;
 
 /** An entry's key, hashed. */
@@ -117,7 +121,7 @@ typedef enum {
     USHER_TABLE_NEW,
     USHER_TABLE_EVICTED, /**< the same, and another entry had to go before its time */
     USHER_TABLE_BUSY,    /**< nothing: others write this very key, or all of its places, now */
-    USHER_TABLE_FULL     /**< nothing: the table keeps what lasts longer, and all others do */
+    USHER_TABLE_FULL     /**< nothing: all others are worth more */
 } usher_table_put_e;
 
 /**

@@ -49,6 +49,7 @@ static void tls_register_hooks(apr_pool_t *p)
     tls_ban_register();
     APR_REGISTER_OPTIONAL_FN(usher_tls_facts);
     APR_REGISTER_OPTIONAL_FN(usher_tls_ja4);
+    APR_REGISTER_OPTIONAL_FN(usher_tls_is_on);
 }
 
 AP_DECLARE_MODULE(usher_tls) = {

@@ -40,6 +40,12 @@ int tls_conf_is_on(void)
     return conf_is_on;
 }
 
+/* Others may ask before tls_conf_check_config(): what no line has set is on. */
+int usher_tls_is_on(const server_rec *s)
+{
+    return tls_conf_of(s)->on != 0 && ap_find_linked_module("mod_ssl.c");
+}
+
 /* The settings of the server that a directive stands in; NULL: it stands elsewhere. */
 static tls_conf_t *conf_place(cmd_parms *cmd)
 {

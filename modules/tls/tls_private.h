@@ -55,6 +55,9 @@ const usher_core_t *tls_conf_core(void);
 /** Whether any server wants it. */
 int tls_conf_is_on(void);
 
+/** For others: usher_tls.h */
+int usher_tls_is_on(const server_rec *s);
+
 /* tls_record.c */
 
 #define TLS_RECORD_HEAD 5

@@ -229,17 +229,24 @@ START_TEST(each)
 END_TEST
 
 /* @return how many got in */
-static int fill(int from, int count, apr_int64_t length)
+static int fill_remembered(int from, int count, apr_int64_t length, apr_int64_t remember)
 {
     ban_t ban = ban_of("10.0.0.0", length, "many");
     apr_uint64_t first = ban.prefix.address.low;
     int i, in = 0;
+
+    ban.forget_at = ban.until + remember;
 
     for (i = from; i < from + count; ++i) {
         ban.prefix.address.low = first + (apr_uint64_t)i;
         in += ban_jail_put(&ban) != BAN_JAIL_FULL;
     }
     return in;
+}
+
+static int fill(int from, int count, apr_int64_t length)
+{
+    return fill_remembered(from, count, length, HOUR);
 }
 
 static int active(void)
@@ -275,6 +282,72 @@ START_TEST(full)
     ck_assert_int_eq(unit_logged, 2);
     unit_now += 19 * HOUR;
     ck_assert_int_gt(active(), room * 9 / 10);
+    unit_jail_free();
+}
+END_TEST
+
+/* What is over gives way to what is not, however long it would be remembered, and never the other way round. */
+START_TEST(full_of_the_past)
+{
+    ban_jail_stats_t stats = { 0 };
+    int room, in;
+
+    start(65536);
+    ban_jail_stats(&stats);
+    room = (int)stats.room;
+    fill_remembered(0, 3 * room, MINUTE, 100 * HOUR);
+    unit_now += MINUTE;
+    ck_assert_int_eq(active(), 0);
+    in = fill_remembered(100000, room / 2, MINUTE, 0);
+    ck_assert_int_eq(in, room / 2);
+    ck_assert_int_gt(active(), in * 9 / 10);
+    fill_remembered(200000, 10 * room, MINUTE, 0);
+    ck_assert_int_gt(active(), room * 9 / 10);
+    in = active();
+    fill_remembered(300000, 10 * room, -1, 100 * HOUR);
+    ck_assert_int_eq(active(), in);
+    unit_jail_free();
+}
+END_TEST
+
+/* The one that has been over for longest is the first to go. */
+START_TEST(oldest_past_first)
+{
+    ban_jail_stats_t stats = { 0 };
+    ban_prefix_t prefix = unit_prefix("10.0.0.0");
+    apr_uint64_t first = prefix.address.low;
+    int room, i, left[2] = { 0, 0 };
+    ban_t ban;
+
+    start(65536);
+    ban_jail_stats(&stats);
+    room = (int)stats.room;
+    for (i = 0; i < 2; ++i) {
+        fill_remembered(i * 100000, room / 2, MINUTE, 100 * HOUR);
+        unit_now += HOUR;
+    }
+    fill_remembered(200000, room / 4, MINUTE, 0);
+    for (i = 0; i < room; ++i) {
+        prefix.address.low = first + (apr_uint64_t)(i % 2 * 100000 + i / 2);
+        left[i % 2] += ban_jail_get(&prefix, &ban);
+    }
+    ck_assert_int_lt(left[0], room / 2 - room / 8);
+    ck_assert_int_gt(left[1], room / 2 - room / 32);
+    unit_jail_free();
+}
+END_TEST
+
+/* Of bans that are on those stay that last longer, not those that are remembered for longer. */
+START_TEST(full_of_longer_ones)
+{
+    int in;
+
+    start(65536);
+    fill_remembered(0, 20000, 2 * HOUR, 0);
+    in = active();
+    fill_remembered(100000, 20000, HOUR, 100 * HOUR);
+    unit_now += HOUR;
+    ck_assert_int_eq(active(), in);
     unit_jail_free();
 }
 END_TEST
@@ -458,6 +531,9 @@ int main(void)
     tcase_add_test(tests, trials);
     tcase_add_test(tests, each);
     tcase_add_test(tests, full);
+    tcase_add_test(tests, full_of_the_past);
+    tcase_add_test(tests, oldest_past_first);
+    tcase_add_test(tests, full_of_longer_ones);
     tcase_add_loop_test(tests, carries, 0, 3);
     tcase_add_test(tests, garbage);
     tcase_add_test(tests, without_memory);
