@@ -75,6 +75,11 @@ usher_builddir() {
         echo "$usher_parent/$1"
 }
 
+# What is shown of the log of a command that failed. build/test has its own.
+usher_show_failure() {
+    tail -n 60 "$1"
+}
+
 # Runs a command with its output in a log, which is shown if it fails. It has a
 # process group of its own, so that an interrupt can end all of it.
 usher_do() {
@@ -88,8 +93,8 @@ usher_do() {
     wait "$usher_job" || usher_status=$?
     usher_job=
     test "$usher_status" -ne 0 || return 0
-    tail -n 60 "$usher_log" >&2
-    usher_say "\"$*\" failed; the end of its output is above, all of it in $usher_log"
+    usher_show_failure "$usher_log" >&2
+    usher_say "\"$*\" failed: what of its output tells why is above, all of it in $usher_log"
     return 1
 }
 
