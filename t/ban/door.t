@@ -42,11 +42,13 @@ my @cases = (
     ['nobody at all', "UsherBanNever ::/0\n", qr/USHER8045: UsherBanNever: has all of IPv4 .*USHER8045: UsherBanNever: has all of IPv6/s, 1],
     ['halves', "UsherBanNever 128.0.0.0/1 2000::/4\n", undef],
     ['all are proxies', "UsherBanProxies ::/0\n", qr/USHER8045: UsherBanProxies, RemoteIPInternalProxy and RemoteIPTrustedProxy: has all of IPv4/, 1],
-    ['all are trusted proxies', "RemoteIPHeader X-Forwarded-For\nRemoteIPTrustedProxy 0.0.0.0/0\n", qr/USHER8045: .*RemoteIPTrustedProxy: has all of IPv4/, 1],
-    (map { ["members: $_->[0]", "$_->[1]UsherBanRule a on=rate max=1\nProxyPass /x http://127.0.0.1:8080/\n", $_->[2], 1, [qw(remoteip proxy proxy_http)]] }
+    ['all are trusted proxies', "RemoteIPHeader X-Forwarded-For\nRemoteIPTrustedProxy 0.0.0.0/1 128.0.0.0/1\n", qr/USHER8045: .*RemoteIPTrustedProxy: has all of IPv4/, 1],
+    (map { ["members: $_->[0]", "$_->[1]UsherBanRule a on=rate max=1\nProxyPass /x http://127.0.0.1:8080/\n", $_->[2], 1, [qw(remoteip proxy proxy_http proxy_balancer slotmem_shm)]] }
         ['with addresses', "ProxyPass /y http://[::1]:8080/\nProxyPass /z http://localhost/\n", undef],
         ['with names', "ProxyPass /y http://app1.example:8080/\nProxyPass /z http://app1.example:8081/\n<VirtualHost *>\nProxyPass / http://app2.example/\n</VirtualHost>\n",
             qr/USHER8046: members that are named by a host's name may be banned .*: app1\.example, app2\.example\. .*"UsherBanNever" with their addresses/],
+        ['of a balancer', "<Proxy balancer://app>\nBalancerMember http://app3.example:8080\nBalancerMember http://127.0.0.2:8080\n</Proxy>\nProxyPass /y balancer://app/\n",
+            qr/USHER8046: .*: app3\.example\. /],
         ['with names, left out', "UsherBanNever -members\nProxyPass /y http://app1.example:8080/\n", undef]),
     ['mod_remoteip is not there', "RemoteIPHeader X-Forwarded-For\n", qr/RemoteIPHeader needs mod_remoteip: add "LoadModule/, 0, []],
 );
