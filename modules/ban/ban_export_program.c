@@ -53,32 +53,17 @@ static void program_drain(void)
     }
 }
 
-/* "with exit status 3", "by signal 9". @param status  as waitpid() has it; -1: somebody else waited for it */
-static const char *program_how(char *text, apr_size_t size, apr_wait_t status)
-{
-    if (status != -1 && WIFSIGNALED(status)) {
-        apr_snprintf(text, size, "by signal %d", WTERMSIG(status));
-    }
-    else if (status != -1 && WIFEXITED(status)) {
-        apr_snprintf(text, size, "with exit status %d", WEXITSTATUS(status));
-    }
-    else {
-        apr_cpystrn(text, "with an exit status that is not known", size);
-    }
-    return text;
-}
-
+/* @param status  not waitpid()'s, but what httpd makes of it: an exit status or a signal, and it does not say which */
 static void program_maintain(int reason, void *data, apr_wait_t status)
 {
     program_t *ended = data;
-    char how[48];
 
     if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
         ended->is_running = 0;
         apr_proc_other_child_unregister(ended);
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(8075)
-                     "UsherBanExport \"%s\": has ended %s; it is started again in some seconds, and told all bans",
-                     ended->command, program_how(how, sizeof(how), status));
+                     "UsherBanExport \"%s\": has ended with %d, its exit status or the signal that ended it; it is started "
+                     "again in some seconds, and told all bans", ended->command, status);
     }
 }
 

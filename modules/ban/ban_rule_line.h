@@ -26,9 +26,7 @@ typedef struct ban_rule_line_t {
  * @param rule  gets all but match and enforce
  * @return NULL; else what is wrong and what is allowed
  */
-const char *ban_rule_line_read(apr_pool_t *p, ban_rule_line_t *line,
-                               ban_rule_t *rule,
-                               usher_match_statuses_t *statuses, int argc,
-                               char *const argv[]);
+const char *ban_rule_line_read(apr_pool_t *p, ban_rule_line_t *line, ban_rule_t *rule,
+                               usher_match_statuses_t *statuses, int argc, char *const argv[]);
 
 #endif /* BAN_RULE_LINE_H */

@@ -43,8 +43,7 @@ static int country_is_private(const char code[2])
 int geo_country_is_one(const char code[2])
 {
     return code[0] >= 'A' && code[0] <= 'Z' && code[1] >= 'A' && code[1] <= 'Z'
-           && (strchr(second_letters[code[0] - 'A'], code[1])
-               || country_is_private(code));
+           && (strchr(second_letters[code[0] - 'A'], code[1]) || country_is_private(code));
 }
 
 const char *geo_country_remedy(const char code[2])
@@ -52,8 +51,7 @@ const char *geo_country_remedy(const char code[2])
     static const char *const meant[][2] = {
         { "UK", "write GB" },
         { "EL", "write GR" },
-        { "EU",
-          "Europe is a continent, and the Union has no code: name its countries" },
+        { "EU", "Europe is a continent, and the Union has no code: name its countries" },
     };
     size_t i;
 

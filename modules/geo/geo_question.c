@@ -228,7 +228,7 @@ int geo_question_check_config(apr_pool_t *pconf, server_rec *s)
         const char *wrong = question_resolve(pconf, question);
 
         if (wrong) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(7030) "%s: %s%s", question->from, wrong,
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, USHERLOGNO(7030) "%s: cannot be asked: %s%s", question->from, wrong,
                          may_refuse ? "" : "; what needs it is decided by UsherGeoMissing");
             rc = may_refuse ? !OK : OK;
         }

@@ -37,6 +37,19 @@ my @cases = (
     ['a header that everybody may send', "RemoteIPHeader X-Forwarded-For\n", qr/USHER8040: .*any client may claim any address/, 1],
     ['a header of proxies', "RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 192.0.2 192.0.2.0/255.255.255.0 192.0.2.7 2001:db8::/32\n", undef],
     ['a header of a virtual host, and the main server\'s proxies', "RemoteIPTrustedProxy 192.0.2.7\n<VirtualHost *>\nRemoteIPHeader X-Real-IP\n</VirtualHost>\n", undef],
+    ['nobody of IPv4', "UsherBanNever 0.0.0.0/0\n", qr/USHER8045: UsherBanNever: has all of IPv4 in it \(0\.0\.0\.0\/0\), so that nobody .*"UsherBan Off"/, 1],
+    ['nobody of IPv4, in two halves', "UsherBanNever 128.0.0.0/1\nUsherBanNever 0.0.0.0/1\n", qr/USHER8045: UsherBanNever: has all of IPv4/, 1],
+    ['nobody at all', "UsherBanNever ::/0\n", qr/USHER8045: UsherBanNever: has all of IPv4 .*USHER8045: UsherBanNever: has all of IPv6/s, 1],
+    ['halves', "UsherBanNever 128.0.0.0/1 2000::/4\n", undef],
+    ['all are proxies', "UsherBanProxies ::/0\n", qr/USHER8045: UsherBanProxies, RemoteIPInternalProxy and RemoteIPTrustedProxy: has all of IPv4/, 1],
+    ['all are trusted proxies', "RemoteIPHeader X-Forwarded-For\nRemoteIPTrustedProxy 0.0.0.0/1 128.0.0.0/1\n", qr/USHER8045: .*RemoteIPTrustedProxy: has all of IPv4/, 1],
+    (map { ["members: $_->[0]", "$_->[1]UsherBanRule a on=rate max=1\nProxyPass /x http://127.0.0.1:8080/\n", $_->[2], 1, [qw(remoteip proxy proxy_http proxy_balancer slotmem_shm)]] }
+        ['with addresses', "ProxyPass /y http://[::1]:8080/\nProxyPass /z http://localhost/\n", undef],
+        ['with names', "ProxyPass /y http://app1.example:8080/\nProxyPass /z http://app1.example:8081/\n<VirtualHost *>\nProxyPass / http://app2.example/\n</VirtualHost>\n",
+            qr/USHER8046: members that are named by a host's name may be banned .*: app1\.example, app2\.example\. .*"UsherBanNever" with their addresses/],
+        ['of a balancer', "<Proxy balancer://app>\nBalancerMember http://app3.example:8080\nBalancerMember http://127.0.0.2:8080\n</Proxy>\nProxyPass /y balancer://app/\n",
+            qr/USHER8046: .*: app3\.example\. /],
+        ['with names, left out', "UsherBanNever -members\nProxyPass /y http://app1.example:8080/\n", undef]),
     ['mod_remoteip is not there', "RemoteIPHeader X-Forwarded-For\n", qr/RemoteIPHeader needs mod_remoteip: add "LoadModule/, 0, []],
 );
 for my $case (@cases) {

@@ -192,7 +192,7 @@ subtest 'a program, and the log' => sub {
     is guard($httpd)->call(DELETE => '/bans/127.0.0.9')->{status}, 200, 'he is freed';
     ok +(wait_until { heard($heard) eq '2001:db8::/64' } 30), 'it hears of that' or diag slurp($heard);
 
-    $httpd->log->expect(qr/:warn\].*USHER8075: UsherBanExport ".*": has ended/);
+    $httpd->log->expect(qr/:warn\].*USHER8075: UsherBanExport ".*": has ended with 9,/);
     my ($pid) = slurp($heard) =~ /^started (\d+)/;
     kill KILL => $pid;
     scan($httpd, '127.0.0.10', 3);
@@ -219,6 +219,15 @@ subtest 'a program, and the log' => sub {
     like $lines[1], qr{^$utc ban 2001:db8::/64 by="key guard" for=ever rule="" times=1 events=0 why="a \\"quoted\\" \\\\ word" note="from 127\.0\.0\.1"$}, 'of that by hand';
     like $lines[2], qr{^$utc remove 127\.0\.0\.9 by="key guard" }, 'of its end';
     is scalar(@lines), 5, 'and one of each other one' or diag join "\n", @lines;
+};
+
+subtest 'a program that ends by itself' => sub {
+    my $httpd = keep_httpd("UsherBanExport \"/bin/sh -c 'exit 3'\"\n");
+
+    $httpd->log->expect(qr/:warn\].*USHER8075: UsherBanExport "\/bin\/sh -c 'exit 3'": has ended with 3, its exit status or/);
+    ok $httpd->start, 'httpd starts' or diag $httpd->console;
+    ok $httpd->log->wait_for(qr/USHER8075/, 30), 'how it ended is told';
+    $httpd->finish('nothing else in the log');
 };
 
 subtest 'what configtest refuses' => sub {

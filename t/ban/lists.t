@@ -64,6 +64,7 @@ for my $case (@cases) {
     like $out, $says, "$name: says what and why" if $says;
 }
 if ($has_geo) {
+    require Usher::MMDB;
     my $all_but = sub {
         my $httpd = httpd_of(name => "ban-lists-$$", conf => "UsherGeoDatabase geo \@ROOT\@/geo.mmdb optional\n" . join '', map { "UsherBanGeo $_\n" } @_);
         my ($code, $out) = $httpd->configtest;
@@ -72,6 +73,19 @@ if ($has_geo) {
     like $all_but->('!country JP', '!country KR'), qr/^[1-9].*USHER8062: UsherBanGeo !country KR: .*turn away everybody: name all in one line/s,
         'all but one country, and all but another one: refused, with the remedy';
     like $all_but->('!country JP KR', '!continent AS', 'country KP', 'country CN'), qr/^0/, 'other questions: fine';
+    for (['UsherBanGeo !country UK', qr/USHER7035: UsherBanGeo !country UK: "UK" is no country's code.*: write GB/],
+         ['UsherBanNever geo:country:JP,EU', qr/USHER7035: UsherBanNever geo:country:JP,EU: "EU" is no country's code/],
+         ['UsherBanGeo asn 64500', qr/USHER7036: UsherBanGeo asn 64500: no database has a value of that kind \(autonomous_system_number\).*GeoLite2-ASN/],
+         ['UsherBanGeo country xk', undef]) {
+        my ($line, $says) = @$_;
+        for my $ours ([qw(usher usher_ban usher_geo)], [qw(usher usher_geo usher_ban)]) {
+            my $httpd = httpd_of(name => "ban-lists-$$", conf => "UsherGeoDatabase geo \@ROOT\@/geo.mmdb\n$line\n", usher => $ours);
+            Usher::MMDB::make($httpd->root . '/geo.mmdb', 'country');
+            my ($code, $out) = $httpd->configtest;
+            is $code, 0, "$line: fine" or diag $out;
+            $says ? like($out, $says, 'but warned of') : unlike($out, qr/USHER/, 'nothing is wrong');
+        }
+    }
     my $httpd = httpd_of(name => "ban-lists-$$", conf => "UsherBanGeo country JP\n", usher => [qw(usher usher_ban)]);
     my ($code, $out) = $httpd->configtest;
     ok $code, 'geo without its module: refused';
@@ -145,7 +159,6 @@ if ($ENV{USHER_LONG}) {
 }
 
 if ($has_geo) {
-    require Usher::MMDB;
     Usher::MMDB::make($httpd->root . '/country.mmdb', 'country');
     spew($list, "# nobody\n");
     $httpd->conf(<<'EOT');

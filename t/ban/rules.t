@@ -69,6 +69,21 @@ for (['handshake', 'tls'], ['register', 'register']) {
     like $out, qr/USHER8063: UsherBanRule on=$on counts nothing, as mod_usher_$module is not loaded: add "LoadModule usher_${module}_module/, 'but warned of';
 }
 
+# Rules of the main server count in all virtual hosts, others in theirs.
+my $vhost = "<VirtualHost *>\nUsherTLS %s\n%s</VirtualHost>\n";
+my $handshake = "$rule on=handshake max=1\n";
+for (['off', "UsherTLS Off\n$handshake", 1], ['on', $handshake, 0],
+     ['on in a virtual host', "UsherTLS Off\n$handshake" . sprintf($vhost, 'On', ''), 0],
+     ['off in all', "UsherTLS Off\n$handshake" . sprintf($vhost, 'Off', ''), 1],
+     ['off where the rule is', sprintf($vhost, 'Off', $handshake), 1],
+     ['on where the rule is', "UsherTLS Off\n" . sprintf($vhost, 'On', $handshake), 0]) {
+    my ($name, $conf, $is_vain) = @$_;
+    my ($code, $out) = Usher::Httpd->new(name => "ban-rules-$$", conf => $conf, modules => ['ssl'], usher => [qw(usher usher_ban usher_tls)])->configtest;
+    is $code, 0, "handshakes, $name: fine";
+    is !!($out =~ /USHER8064: UsherBanRule wp: on=handshake counts nothing where it stands.*"UsherTLS On"/), !!$is_vain, ($is_vain ? '' : 'not ') . 'warned of'
+        or diag $out;
+}
+
 my $certs = Usher::Certs->new;
 my ($tls, $inner) = (free_port(), free_port());
 my $httpd = Usher::Httpd->new(

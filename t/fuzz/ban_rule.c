@@ -9,8 +9,7 @@
 #define DAY (APR_INT64_C(24) * 3600 * 1000)
 
 /* What the rest of the module takes for granted. */
-static void check(const ban_rule_line_t *line, const ban_rule_t *rule,
-                  const usher_match_statuses_t *statuses)
+static void check(const ban_rule_line_t *line, const ban_rule_t *rule, const usher_match_statuses_t *statuses)
 {
     int status, matches = 0;
 
@@ -21,14 +20,11 @@ static void check(const ban_rule_line_t *line, const ban_rule_t *rule,
     FUZZ_ASSERT(*rule->name && strlen(rule->name) < BAN_NAME_SIZE);
     FUZZ_ASSERT(line->on >= BAN_ON_REQUEST && line->on <= BAN_ON_BYTES);
     FUZZ_ASSERT(line->mode >= BAN_MODE_LOG && line->mode <= BAN_MODE_UNSET);
-    FUZZ_ASSERT(line->on != BAN_ON_REQUEST || line->status || line->path
-                || line->method || line->expr);
-    FUZZ_ASSERT(line->on != BAN_ON_HANDSHAKE
-                || !(line->status || line->path || line->method || line->expr));
+    FUZZ_ASSERT(line->on != BAN_ON_REQUEST || line->status || line->path || line->method || line->expr);
+    FUZZ_ASSERT(line->on != BAN_ON_HANDSHAKE || !(line->status || line->path || line->method || line->expr));
     FUZZ_ASSERT(line->on == BAN_ON_BYTES || rule->max <= 1000000000);
     FUZZ_ASSERT(rule->within >= 1000 && rule->within <= 7 * DAY);
-    FUZZ_ASSERT(rule->length >= 1000 && rule->length <= rule->length_max
-                && rule->length_max <= 3650 * DAY);
+    FUZZ_ASSERT(rule->length >= 1000 && rule->length <= rule->length_max && rule->length_max <= 3650 * DAY);
     FUZZ_ASSERT(rule->remember >= 0 && rule->remember <= 3650 * DAY);
     FUZZ_ASSERT(rule->bits_v4 >= 96 + 8 && rule->bits_v4 <= 128);
     FUZZ_ASSERT(rule->bits_v6 >= 16 && rule->bits_v6 <= 128);

@@ -39,7 +39,7 @@ MaxMindDBNetworkEnv COUNTRY NET
 $show
 Header always set x-notes "expr=%{note:CC}"
 Header always set x-expr "expr=%{usher_geo:country/continent/code}"
-Header always set x-nothing "expr=%{usher_geo:nobody/continent/code}"
+Header always set x-nothing "expr=%{usher_geo:gone/continent/code}"
 SetEnvIf CC ^(KP|US)\$ BLOCKED=yes
 RewriteEngine On
 RewriteCond %{ENV:CC} =DE
@@ -223,18 +223,18 @@ subtest '.htaccess' => sub {
 };
 
 my %require = (
-    '/jp/' => '2 3', '/not-kp/' => '2 3 4 5', '/none-kp/' => '2 3 4 5', '/eu/' => '4', '/asn/' => '2 3', '/tokyo/' => '2',
+    '/jp/' => '2 3', '/not-kp/' => '2 3 4 5 77', '/none-kp/' => '2 3 4 5 77', '/eu/' => '4', '/asn/' => '2 3', '/tokyo/' => '2',
     '/expr/' => '5', '/missing/' => '', '/missing-not/' => '', '/missing-let/' => '2 3 4 5 9 77', '/missing-let/not/' => '2 3 4 5 9 77',
     '/.well-known/acme-challenge/token' => '2 3 4 5 9 77', '/.well-known/other/token' => '2', '/exempt/this/' => '2 3 4 5 9 77',
-    '/exempt/other/' => '2 3 5 9', '/exempt/that/..;/other/' => '2 3 5 9', '/exempt/this/..%2fother/' => '',
-    '/exempt/this/%2e%2e/other/' => '2 3 5 9', '/exempt/this/leads-to-other' => '2 3 5 9',
+    '/exempt/other/' => '2 3 5 9 77', '/exempt/that/..;/other/' => '2 3 5 9 77', '/exempt/this/..%2fother/' => '',
+    '/exempt/this/%2e%2e/other/' => '2 3 5 9 77', '/exempt/this/leads-to-other' => '2 3 5 9 77',
     '/.well-known/acme-challenge/token?page=admin' => '2', '/.well-known/acme-challenge/token.html' => '2', '/.well-known/acme-challenge/../other/token' => '2',
 );
 put("$root/htdocs/$_/index.html", 'here') for map { m{(.*)/$} ? $1 : () } grep { !/\.\.|%/ } keys %require;
 put("$root/htdocs/exempt/other/index.html", 'here');
 make_path("$root/htdocs/exempt/that/..;/other");
 put("$root/htdocs/exempt/that/..;/other/index.html", 'here');
-# 127.0.0.77 is in no database that is there; the one that is gone might have had it.
+# 127.0.0.77 is in no database that is there, and that is the answer; the one that is gone is asked for by its name only.
 subtest 'Require' => sub {
     for my $uri (sort keys %require) {
         is join(' ', grep { status("127.0.0.$_", $uri) eq '200' } 2, 3, 4, 5, 9, 77), $require{$uri}, $uri;
@@ -340,6 +340,8 @@ my %wrong = (
     "<Location />\nRequire usher-geo nobody/country/iso_code JP\n</Location>" => qr/USHER7030.*there is no database "nobody": name it by UsherGeoDatabase/,
     "<Location />\nRequire usher-geo A/country/iso_code JP\n</Location>\nMaxMindDBFile A \@ROOT\@/city.mmdb\n<Location /x>\nMaxMindDBFile A \@ROOT\@/asn.mmdb\n</Location>"
         => qr/USHER7030.*"A" is the name of several files/,
+    "Header set x \"expr=%{usher_geo:nobody/country/iso_code}\"" => qr/USHER7037: usher_geo\('nobody\/...'\) in an expression: there is no database "nobody": name it by UsherGeoDatabase/,
+    "<If \"usher_geo('nobody/country/iso_code') == 'JP'\">\n</If>" => qr/USHER7037: usher_geo\('nobody/,
     "<Directory />\nUsherGeoHtaccessFiles On\n</Directory>" => qr/UsherGeoHtaccessFiles/,
 );
 for my $line (sort keys %wrong) {
@@ -347,6 +349,26 @@ for my $line (sort keys %wrong) {
     my ($code, $out) = $httpd->configtest;
     isnt $code, 0, 'configtest refuses ' . $line =~ s/\n/ /gr;
     like $out, $wrong{$line}, 'and says why';
+}
+# What it warns of, or not.
+my %doubtful = (
+    "Require usher-country JP UK" => qr/USHER7035: \S+:\d+: Require usher-country JP UK: "UK" is no country's code, .*: write GB/,
+    "Require not usher-country eu" => qr/USHER7035: .*"EU" is no country's code.*Europe is a continent/,
+    "Require usher-country JX" => qr/USHER7035: .*"JX" is no country's code.*ISO 3166-1 alpha-2/,
+    "Require usher-country JP XK" => undef,
+    "Require usher-continent AS" => undef,
+    "Require usher-asn 64500" => qr/USHER7036: \S+:\d+: Require usher-asn 64500: no database has .*autonomous_system_number.*such as GeoLite2-ASN/,
+    "Require usher-geo country/country/iso_code UK" => undef,
+);
+for my $line (sort keys %doubtful) {
+    $httpd->conf("UsherGeoDatabase country \@ROOT\@/country.mmdb\n<Location />\n<RequireAll>\nRequire all granted\n$line\n</RequireAll>\n</Location>\n");
+    my ($code, $out) = $httpd->configtest;
+    is $code, 0, "configtest lets pass $line" or diag $out;
+    $doubtful{$line} ? like($out, $doubtful{$line}, 'and warns of it') : unlike($out, qr/USHER/, 'and says nothing');
+}
+for (['asn.mmdb', ''], ['nowhere.mmdb', ' optional']) {
+    $httpd->conf("UsherGeoDatabase country \@ROOT\@/country.mmdb\nUsherGeoDatabase other \@ROOT\@/$_->[0]$_->[1]\n<Location />\nRequire usher-asn 64500\n</Location>\n");
+    unlike +($httpd->configtest)[1], qr/USHER7036/, "$_->[0] may tell of it";
 }
 $httpd->conf("<Location />\nRequire usher-country JP\n</Location>\n");
 like +($httpd->configtest)[1], qr/USHER7030.*there is no database: name one by UsherGeoDatabase/, 'a question needs a database';

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <time.h>
 
+#include "geo_country.h"
 #include "geo_try.h"
 
 static void put(unsigned char *to, const char *some, size_t n)
@@ -521,6 +522,57 @@ START_TEST(says)
 }
 END_TEST
 
+/* Of what a database has values, wherever it stands in an entry, and not what only ends so. */
+START_TEST(keys)
+{
+    static const struct {
+        const char *file, *key;
+        int has;
+    } rows[] = {
+        { "whole-country-4-24", "country", 1 }, { "whole-country-4-24", "iso_code", 1 },
+        { "whole-country-4-24", "registered_country", 1 }, { "whole-country-4-24", "untry", 0 },
+        { "whole-country-4-24", "count", 0 }, { "whole-country-4-24", "continent", 1 },
+        { "whole-country-4-24", "autonomous_system_number", 0 },
+        { "whole-country-4-24", "twenty-nine-characters-of-key", 0 },
+    };
+    MMDB_s mmdb;
+    int i = 0;
+
+    while (i < count && strcmp(files[i].name, rows[_i].file) != 0) {
+        ++i;
+    }
+    ck_assert_int_lt(i, count);
+    ck_assert(geo_try_open(&mmdb, files[i].bytes, files[i].len));
+    ck_assert_int_eq(geo_read_has_key(&mmdb, rows[_i].key), rows[_i].has);
+    MMDB_close(&mmdb);
+}
+END_TEST
+#define KEYS 8
+
+START_TEST(countries)
+{
+    static const char none[][3] = { "UK", "EU", "EL", "AP", "JX", "AB", "QL", "ZY", "jp", "J1", "1J", "A", "" };
+    static const char some[][3] = { "JP", "GB", "GR", "AD", "ZW", "SS", "XK", "AA", "QM", "QZ", "QA", "ZZ" };
+    char code[3] = "";
+    int i, all = 0;
+
+    for (i = 0; i < UNIT_COUNT(none); ++i) {
+        ck_assert_msg(!geo_country_is_one(none[i]), "%s", none[i]);
+        ck_assert(*geo_country_remedy(none[i]));
+    }
+    for (i = 0; i < UNIT_COUNT(some); ++i) {
+        ck_assert_msg(geo_country_is_one(some[i]), "%s", some[i]);
+    }
+    ck_assert_pstr_eq(geo_country_remedy("UK"), "write GB");
+    for (code[0] = 'A'; code[0] <= 'Z'; ++code[0]) {
+        for (code[1] = 'A'; code[1] <= 'Z'; ++code[1]) {
+            all += geo_country_is_one(code);
+        }
+    }
+    ck_assert_int_eq(all, 249 + 1 + 14 + 26 + 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("geo");
@@ -540,6 +592,8 @@ int main(void)
     tcase_add_test(all, cut);
     tcase_add_test(all, flipped);
     tcase_add_loop_test(all, says, 0, UNIT_COUNT(told));
+    tcase_add_loop_test(all, keys, 0, KEYS);
+    tcase_add_test(parts, countries);
     tcase_set_timeout(all, 300);
     suite_add_tcase(suite, parts);
     suite_add_tcase(suite, all);
