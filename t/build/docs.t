@@ -90,6 +90,7 @@ is $?, 0, 'a certificate for the configurations';
 if (grep { $_ eq 'usher_geo' } Usher::Env::usher_modules()) {
     require Usher::MMDB;
     Usher::MMDB::make("$root/places.mmdb", 'city');
+    Usher::MMDB::make("$root/networks.mmdb", 'asn');
 }
 
 my $shown = 0;
@@ -116,7 +117,8 @@ for my $page ("$src/README", @pages, glob "$src/docs/conf/*.conf") {
         $block =~ s/^(\s*(?:UsherRegisterKeys|Define tomcat_keys)\s+)(?!\$).*/$1$root\/register.keys/gm;
         $block =~ s/^(\s*(?:UsherRegisterSecret \w+|Define tomcat_ajp_secret)\s+)(?!\$).*/$1$root\/secret/gm;
         $block =~ s/^(\s*LoadModule \w+ )\/usr\/lib\/apache2\/modules\//$1modules\//gm;
-        $block =~ s/^(\s*(?:UsherGeoDatabase|MaxMindDBFile)\s+\S+\s+)\S+/$1$root\/places.mmdb/gm;
+        $block =~ s/^(\s*(?:UsherGeoDatabase|MaxMindDBFile)\s+\S+\s+)\S+-ASN\.mmdb/$1$root\/networks.mmdb/gm;
+        $block =~ s/^(\s*(?:UsherGeoDatabase|MaxMindDBFile)\s+\S+\s+)(?!\Q$root\E)\S+/$1$root\/places.mmdb/gm;
         $block =~ s/^(\s*UsherBanList\s+\S+\s+)\S+/$1$root\/prefixes.txt/gm;
         $block =~ s/^(\s*UsherBanExport\s+")[^"\s]+/$1\/bin\/true/gm;
         $block =~ s/^(\s*UsherStore\s+dbd:(\w+):).*/$1$root\/store.$2/gm;
