@@ -9,6 +9,7 @@ use parent 'Apache::TestRun';
 use File::Path qw(make_path);
 use TAP::Harness ();
 use Usher::Env ();
+use Usher::Wait;
 
 # Modules of httpd that tests use beside ours; those built in are left out.
 my @modules = qw(authz_core authz_host mime alias dir headers env setenvif
@@ -33,12 +34,13 @@ sub run {
     $self->check_runtime_user;
     make_path('t/conf', 't/logs', 't/work');
     write_base('t/base.conf');
-    # Reconfigured each time: another MPM, another free port, other modules.
+    # Reconfigured each time: another MPM, other modules, another free port, which is not for any
+    # run of tests beside this one (as Apache::Test's own choice would be).
     unlink 't/conf/apache_test_config.pm';
     $self->SUPER::run(
         -httpd => $ENV{USHER_HTTPD}, -apxs => $ENV{USHER_APXS},
         -httpd_conf => "$ENV{USHER_BUILDDIR}/t/base.conf",
-        -servername => 'localhost', -port => 'select', -threadsperchild => 16,
+        -servername => 'localhost', -port => free_port(), -threadsperchild => 16,
         @rest
     );
 }
