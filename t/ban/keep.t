@@ -70,7 +70,7 @@ subtest 'restarts' => sub {
     same_ban($httpd, $was[1], 'the other one is not');
 
     # What somebody says counts for more than a rule does, but not for longer.
-    my $stored = sub { my $ban = ban_of($httpd, '127.0.0.9') // {}; $ban->{stored} && "$ban->{state} $ban->{by} $ban->{times}" };
+    my $stored = sub { my $ban = ban_of($httpd, '127.0.0.9') // {}; $ban->{stored} ? "$ban->{state} $ban->{by} $ban->{times}" : '' };
     scan($httpd, '127.0.0.9', 3);
     ok +(wait_until { $stored->() eq 'banned rule 1' } 30), 'he is banned again';
     is guard($httpd)->call(PUT => '/bans/127.0.0.9', { for => '1s' })->{status}, 200, 'for a second only, somebody says';
