@@ -4,9 +4,8 @@
 
 #include "usherctl.h"
 
-int ctl_options(apr_pool_t *p, const ctl_command_t *command,
-                const apr_getopt_option_t *options, ctl_take_t *take,
-                void *baton, int *argc, const char *const **argv)
+int ctl_options(apr_pool_t *p, const ctl_command_t *command, const apr_getopt_option_t *options,
+                ctl_take_t *take, void *baton, int *argc, const char *const **argv)
 {
     const char **all = apr_pcalloc(p, sizeof(*all) * ((apr_size_t)*argc + 2));
     apr_getopt_t *os;
@@ -18,8 +17,7 @@ int ctl_options(apr_pool_t *p, const ctl_command_t *command,
     memcpy(all + 1, *argv, sizeof(*all) * (apr_size_t)*argc);
     apr_getopt_init(&os, p, *argc + 1, all);
     os->interleave = 1;
-    while ((rv = apr_getopt_long(os, options, &letter, &value))
-           == APR_SUCCESS) {
+    while ((rv = apr_getopt_long(os, options, &letter, &value)) == APR_SUCCESS) {
         if (letter == 'h') {
             fputs(command->help, stdout);
             return CTL_DONE;

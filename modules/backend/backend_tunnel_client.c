@@ -9,8 +9,7 @@ void backend_tunnel_filters(request_rec *r)
     conn_rec *c = r->connection;
 
     /* It holds back small writes, to make larger records of them. */
-    ap_remove_output_filter_byhandle(c->output_filters,
-                                     "SSL/TLS Coalescing Filter");
+    ap_remove_output_filter_byhandle(c->output_filters, "SSL/TLS Coalescing Filter");
     /* It would take a tunnel for a request that is slow to come. */
     ap_remove_input_filter_byhandle(c->input_filters, "reqtimeout");
     r->input_filters = r->proto_input_filters = c->input_filters;
@@ -22,13 +21,11 @@ int backend_tunnel_is_cut_off(const backend_tunnel_t *t)
 {
     apr_os_sock_t fd = -1;
 
-    return t->socket
-           && (apr_os_sock_get(&fd, t->socket) != APR_SUCCESS
-               || fd != t->x->client_fd);
+    return t->socket && (apr_os_sock_get(&fd, t->socket) != APR_SUCCESS
+                         || fd != t->x->client_fd);
 }
 
-backend_tunnel_end_e backend_tunnel_client_broke(backend_tunnel_t *t,
-                                                 apr_status_t rv)
+backend_tunnel_end_e backend_tunnel_client_broke(backend_tunnel_t *t, apr_status_t rv)
 {
     char text[120];
 
@@ -41,8 +38,7 @@ backend_tunnel_end_e backend_tunnel_client_broke(backend_tunnel_t *t,
     }
     t->error = t->c->master || rv == APR_SUCCESS || rv == APR_ECONNABORTED
                    ? "its connection or stream was reset"
-                   : apr_pstrdup(t->x->r->pool,
-                                 apr_strerror(rv, text, sizeof(text)));
+                   : apr_pstrdup(t->x->r->pool, apr_strerror(rv, text, sizeof(text)));
     return BACKEND_TUNNEL_CLIENT_BROKE;
 }
 
@@ -57,9 +53,8 @@ backend_tunnel_end_e backend_tunnel_push(backend_tunnel_t *t)
     }
     rv = last->frec->filter_func.out_func(last, NULL);
     t->client_full = t->c->data_in_output_filters;
-    return rv == APR_SUCCESS && !t->c->aborted
-               ? BACKEND_TUNNEL_GOES_ON
-               : backend_tunnel_client_broke(t, rv);
+    return rv == APR_SUCCESS && !t->c->aborted ? BACKEND_TUNNEL_GOES_ON
+                                               : backend_tunnel_client_broke(t, rv);
 }
 
 backend_tunnel_end_e backend_tunnel_pass(backend_tunnel_t *t)
@@ -67,8 +62,7 @@ backend_tunnel_end_e backend_tunnel_pass(backend_tunnel_t *t)
     apr_status_t rv;
 
     if (t->c->master) { /* else it waits for more before it sends */
-        APR_BRIGADE_INSERT_TAIL(t->down,
-                                apr_bucket_flush_create(t->c->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(t->down, apr_bucket_flush_create(t->c->bucket_alloc));
     }
     rv = ap_pass_brigade(t->c->output_filters, t->down);
     apr_brigade_cleanup(t->down);
@@ -94,8 +88,7 @@ static void tunnel_take(backend_tunnel_t *t, apr_bucket_brigade *bb)
         else if (e->length) {
             data = 1;
             t->up_len += e->length;
-            /* mod_ssl lends its buffer. */
-            apr_bucket_setaside(e, t->x->r->pool);
+            apr_bucket_setaside(e, t->x->r->pool); /* mod_ssl lends its buffer */
         }
     }
     t->client_ended = mark && !data && t->marked;
@@ -112,8 +105,7 @@ backend_tunnel_end_e backend_tunnel_read(backend_tunnel_t *t)
     apr_status_t rv;
 
     while (t->client_ready && !t->client_ended && t->up_len < t->piece) {
-        rv = ap_get_brigade(t->c->input_filters, bb, AP_MODE_READBYTES,
-                            APR_NONBLOCK_READ,
+        rv = ap_get_brigade(t->c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
                             (apr_off_t)(t->piece - t->up_len));
         if (rv == APR_SUCCESS) {
             tunnel_take(t, bb);
@@ -125,8 +117,7 @@ backend_tunnel_end_e backend_tunnel_read(backend_tunnel_t *t)
             t->client_ended = 1;
         }
         apr_brigade_cleanup(bb);
-        if (t->c->aborted
-            || (rv != APR_SUCCESS && t->client_ready && !t->client_ended)) {
+        if (t->c->aborted || (rv != APR_SUCCESS && t->client_ready && !t->client_ended)) {
             return backend_tunnel_client_broke(t, rv);
         }
     }

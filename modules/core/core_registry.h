@@ -21,12 +21,11 @@ enum { CORE_REGISTRY_CLUSTER = 1, CORE_REGISTRY_MEMBER };
 typedef struct core_registry_entry_t {
     _Atomic apr_uint32_t state;
     apr_uint32_t kind;
-    _Atomic apr_uint32_t mark; /**< the last configuration that asked for it */
+    _Atomic apr_uint32_t mark;     /**< the last configuration that asked for it */
     _Atomic apr_uint32_t has_left; /**< it is given up when nobody holds it */
     unsigned char id[USHER_ID_SIZE];
 } core_registry_entry_t;
-_Static_assert(sizeof(core_registry_entry_t) == 32,
-               "part of the segment's layout");
+_Static_assert(sizeof(core_registry_entry_t) == 32, "part of the segment's layout");
 
 typedef union core_registry_record_t {
     usher_cluster_rec_t cluster;
@@ -45,11 +44,10 @@ _Static_assert(sizeof(core_registry_record_t) == USHER_REGISTRY_RECORD_SIZE,
 
 typedef struct core_registry_header_t {
     _Atomic apr_uint32_t generation; /**< of the record given away last */
-    _Atomic apr_uint32_t full; /**< configuration for which "full" was logged */
+    _Atomic apr_uint32_t full;       /**< the configuration for which "full" was logged */
     apr_uint32_t pad[14];
 } core_registry_header_t;
-_Static_assert(sizeof(core_registry_header_t) == 64,
-               "part of the segment's layout");
+_Static_assert(sizeof(core_registry_header_t) == 64, "part of the segment's layout");
 
 /** The piece as it is used. */
 typedef struct core_registry_table_t {

@@ -8,13 +8,12 @@ static apr_uint64_t registry_place(const core_registry_table_t *table,
     apr_uintptr_t from = (apr_uintptr_t)table->records, at = (apr_uintptr_t)rec;
 
     return at >= from && (at - from) % sizeof(core_registry_record_t) == 0
-               ? (at - from) / sizeof(core_registry_record_t)
-               : table->count;
+               ? (at - from) / sizeof(core_registry_record_t) : table->count;
 }
 
 /* The table, and where a record lies in it. @return 0: it is none of its records */
-static int registry_open_at(core_registry_table_t *table,
-                            const usher_member_rec_t *rec, apr_uint64_t *at)
+static int registry_open_at(core_registry_table_t *table, const usher_member_rec_t *rec,
+                            apr_uint64_t *at)
 {
     if (!core_registry_open(table)) {
         return 0;
@@ -28,8 +27,7 @@ void core_registry_leave(usher_member_rec_t *rec)
     core_registry_table_t table;
     apr_uint64_t at;
 
-    if (registry_open_at(&table, rec, &at)
-        && core_registry_lock() == APR_SUCCESS) {
+    if (registry_open_at(&table, rec, &at) && core_registry_lock() == APR_SUCCESS) {
         atomic_store(&table.entries[at].has_left, 1);
         core_registry_unlock();
     }
