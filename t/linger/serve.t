@@ -151,6 +151,7 @@ subtest 'the client goes' => sub {
         counts_once(Closed => "$how while a thread waits", sub {
             my $client = client();
             asks($client, 10);
+            wait_until { 0 } 0.01; # until it does
             $client->$how;
         });
         my $client = busy();
