@@ -26,18 +26,41 @@ static const unsigned char logtext_plain[256] = {
 
 static const char logtext_hex[] = "0123456789ABCDEF";
 
+const char usher_logtext_pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+
 #define DIGITS_MAX 20
+
+static unsigned int logtext_digits(apr_uint64_t number)
+{
+    apr_uint64_t limit = 10;
+    unsigned int digits = 1;
+
+    for (; digits < DIGITS_MAX && number >= limit; limit *= 10) {
+        ++digits;
+    }
+    return digits;
+}
 
 void usher_logtext_padded(usher_logtext_t *to, apr_uint64_t number, unsigned int digits)
 {
-    char digit[DIGITS_MAX];
-    char *end = digit + DIGITS_MAX, *at = end;
+    unsigned int len = logtext_digits(number);
+    char *at;
 
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number || at > end - digits);
-    usher_logtext_put(to, at, (apr_size_t)(end - at));
+    len = len < digits ? digits : len;
+    to->len += len;
+    if (to->len > to->size) {
+        return;
+    }
+    for (at = to->text + to->len; len > 1; len -= 2, number /= 100) {
+        at -= 2;
+        memcpy(at, usher_logtext_pairs + number % 100 * 2, 2);
+    }
+    if (len) {
+        at[-1] = (char)('0' + number % 10);
+    }
 }
 
 static void logtext_special(usher_logtext_t *to, unsigned char c, usher_logtext_e where)
@@ -57,31 +80,82 @@ static void logtext_special(usher_logtext_t *to, unsigned char c, usher_logtext_
     }
 }
 
-#define EACH(byte) (~(apr_uint64_t)0 / 255 * (byte))
+#define EACH(byte) (~(apr_uint64_t)0 / 255 * (unsigned char)(byte))
+#define WORD sizeof(apr_uint64_t)
 
-/* Whether eight bytes may all stand between quotes: in each byte's highest bit, whether it is
- * less than a space, a quote, a backslash, or above '~'. */
-static int logtext_is_plain(const char *text)
+/* Whether eight bytes may all stand as they are: in each byte's highest bit, whether it is below
+ * the first one that may or above the last one, a quote, a backslash, or another one that may not.
+ * Where that is too strict ('~', and a backslash for HAProxy), the bytes are looked at one by one. */
+static inline int logtext_is_plain(apr_uint64_t bytes, char first, char last, char other)
 {
-    apr_uint64_t bytes, quotes, backslashes;
+    apr_uint64_t marked = bytes | (bytes - EACH(first)) | (bytes + EACH(0x7f - last))
+                          | ((bytes ^ EACH('"')) - EACH(1)) | ((bytes ^ EACH('\\')) - EACH(1));
 
-    memcpy(&bytes, text, sizeof(bytes));
-    quotes = bytes ^ EACH('"');
-    backslashes = bytes ^ EACH('\\');
-    return !((((bytes - EACH(' ')) | (quotes - EACH(1)) | (backslashes - EACH(1))
-               | (bytes + EACH(1)) | bytes) & EACH(0x80)));
+    marked |= other ? (bytes ^ EACH(other)) - EACH(1) : 0;
+    return !(marked & EACH(0x80));
 }
 
-/* What stands as it is goes in one piece. */
+/* Copies eights up to the first one that may not stand as it is, or all. @return how many bytes */
+static inline apr_size_t logtext_copy(char *to, const char *text, apr_size_t len, char first,
+                                      char last, char other)
+{
+    apr_size_t run = 0;
+    apr_uint64_t bytes;
+
+    for (; len - run >= WORD; run += WORD) {
+        memcpy(&bytes, text + run, WORD);
+        if (!logtext_is_plain(bytes, first, last, other)) {
+            return run;
+        }
+        memcpy(to + run, &bytes, WORD);
+    }
+    if (run && run < len) { /* the last ones; some of them again */
+        memcpy(&bytes, text + len - WORD, WORD);
+        if (logtext_is_plain(bytes, first, last, other)) {
+            memcpy(to + len - WORD, &bytes, WORD);
+            run = len;
+        }
+    }
+    return run;
+}
+
+static apr_size_t logtext_copy_plain(char *to, const char *text, apr_size_t len,
+                                     unsigned char plain)
+{
+    apr_size_t run;
+
+    switch (plain) {
+    case B:
+        run = logtext_copy(to, text, len, '!', 'z', 0);
+        break;
+    case C:
+        run = logtext_copy(to, text, len, '!', 'z', '/');
+        break;
+    case H:
+        run = logtext_copy(to, text, len, ' ', '~', '#');
+        break;
+    case I:
+        run = logtext_copy(to, text, len, '!', 'z', '#');
+        break;
+    default:
+        run = logtext_copy(to, text, len, ' ', '~', 0);
+    }
+    for (; run < len && (logtext_plain[(unsigned char)text[run]] & plain); ++run) {
+        to[run] = text[run];
+    }
+    return run;
+}
+
+/* What stands as it is goes in one piece. @return how many bytes */
 static apr_size_t logtext_run(usher_logtext_t *to, const char *text, apr_size_t len,
                               unsigned char plain)
 {
     apr_size_t run = 0;
 
-    if (plain & (Q | J)) {
-        while (len - run >= 8 && logtext_is_plain(text + run)) {
-            run += 8;
-        }
+    if (to->len <= to->size && len <= to->size - to->len) {
+        run = logtext_copy_plain(to->text + to->len, text, len, plain);
+        to->len += run;
+        return run;
     }
     while (run < len && (logtext_plain[(unsigned char)text[run]] & plain)) {
         ++run;

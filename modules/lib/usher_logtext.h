@@ -45,11 +45,13 @@ static inline void usher_logtext_char(usher_logtext_t *to, char c)
     ++to->len;
 }
 
+/** "000102" ... "99" */
+extern const char usher_logtext_pairs[];
+
 /** Two digits of a number, where there is room for them. @return what is behind them */
 static inline char *usher_logtext_two(char *at, int number)
 {
-    at[0] = (char)('0' + number / 10 % 10);
-    at[1] = (char)('0' + number % 10);
+    memcpy(at, usher_logtext_pairs + (unsigned int)number % 100 * 2, 2);
     return at + 2;
 }
 

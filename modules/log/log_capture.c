@@ -145,12 +145,20 @@ static int capture_see(void *data, const char *key, const char *text)
     return 1;
 }
 
+/* Few answers set any. */
+static void capture_look(capture_search_t *search, const apr_table_t *fields)
+{
+    if (apr_table_get(fields, "Set-Cookie")) {
+        apr_table_do(capture_see, search, fields, "Set-Cookie", NULL);
+    }
+}
+
 int log_capture_cookie_set(usher_span_t *value, const log_captures_t *captures,
                            const request_rec *last)
 {
     capture_search_t search = { value, &captures->cookie, apr_time_sec(last->request_time), 0 };
 
-    apr_table_do(capture_see, &search, last->headers_out, "Set-Cookie", NULL);
-    apr_table_do(capture_see, &search, last->err_headers_out, "Set-Cookie", NULL);
+    capture_look(&search, last->headers_out);
+    capture_look(&search, last->err_headers_out);
     return search.found && capture_cut(value, captures->cookie.len_max);
 }

@@ -31,77 +31,64 @@ void log_put_request_line(usher_logtext_t *to, request_rec *first, usher_logtext
     log_put_text(to, log_request_line(first), where);
 }
 
-static void put_two(usher_logtext_t *to, int number)
+static char *put_zone(char *at, int offset)
 {
-    char digits[2] = { (char)('0' + number / 10), (char)('0' + number % 10) };
-
-    usher_logtext_put(to, digits, 2);
-}
-
-static void put_zone(usher_logtext_t *to, int offset)
-{
-    usher_logtext_char(to, ' ');
-    usher_logtext_char(to, offset < 0 ? '-' : '+');
+    *at++ = ' ';
+    *at++ = offset < 0 ? '-' : '+';
     offset = offset < 0 ? -offset : offset;
-    put_two(to, offset / 3600 % 100);
-    put_two(to, offset % 3600 / 60);
+    return usher_logtext_two(usher_logtext_two(at, offset / 3600), offset % 3600 / 60);
 }
 
-static void put_time(usher_logtext_t *to, const apr_time_exp_t *exp)
+static char *put_time(char *at, const apr_time_exp_t *exp)
 {
-    put_two(to, exp->tm_mday);
-    usher_logtext_char(to, '/');
-    usher_logtext_put(to, apr_month_snames[exp->tm_mon], 3);
-    usher_logtext_char(to, '/');
-    usher_logtext_padded(to, (apr_uint64_t)exp->tm_year + 1900, 4);
-    usher_logtext_char(to, ':');
-    put_two(to, exp->tm_hour);
-    usher_logtext_char(to, ':');
-    put_two(to, exp->tm_min);
-    usher_logtext_char(to, ':');
-    put_two(to, exp->tm_sec);
+    int year = exp->tm_year + 1900;
+
+    at = usher_logtext_two(at, exp->tm_mday);
+    *at++ = '/';
+    memcpy(at, apr_month_snames[exp->tm_mon], 3);
+    at += 3;
+    *at++ = '/';
+    at = usher_logtext_two(usher_logtext_two(at, year / 100), year);
+    *at++ = ':';
+    at = usher_logtext_two(at, exp->tm_hour);
+    *at++ = ':';
+    at = usher_logtext_two(at, exp->tm_min);
+    *at++ = ':';
+    return usher_logtext_two(at, exp->tm_sec);
 }
 
-/* "22/Nov/2026:18:13:36 +0000" */
-#define TIME_SIZE 40
 #define TIME_LEN (sizeof("22/Nov/2026:18:13:36") - 1)
+#define TIME_ZONE_LEN (sizeof("22/Nov/2026:18:13:36 +0000") - 1)
 
 /* Of the last second that this thread has logged: many requests are of the same. */
 typedef struct {
-    apr_int64_t second; /* 0: none */
-    char text[TIME_SIZE];
-    apr_size_t len;
+    apr_int64_t second; /* -1: none */
+    char text[TIME_ZONE_LEN];
 } put_second_t;
 
-static _Thread_local put_second_t put_second;
+static _Thread_local put_second_t put_second = { .second = -1 };
 
-static const put_second_t *put_second_of(apr_time_t at)
+static const char *put_second_of(apr_time_t at)
 {
     put_second_t *cached = &put_second;
+    apr_time_exp_t exp;
 
     if (cached->second != apr_time_sec(at)) {
-        usher_logtext_t to = { cached->text, sizeof(cached->text), 0 };
-        apr_time_exp_t exp;
-
         ap_explode_recent_localtime(&exp, at);
-        put_time(&to, &exp);
-        put_zone(&to, exp.tm_gmtoff);
-        cached->len = to.len < to.size ? to.len : to.size;
+        put_zone(put_time(cached->text, &exp), exp.tm_gmtoff);
         cached->second = apr_time_sec(at);
     }
-    return cached;
+    return cached->text;
 }
 
 void log_put_time(usher_logtext_t *to, apr_time_t at)
 {
-    usher_logtext_put(to, put_second_of(at)->text, TIME_LEN);
+    usher_logtext_put(to, put_second_of(at), TIME_LEN);
 }
 
 void log_put_time_zone(usher_logtext_t *to, apr_time_t at)
 {
-    const put_second_t *cached = put_second_of(at);
-
-    usher_logtext_put(to, cached->text, cached->len);
+    usher_logtext_put(to, put_second_of(at), TIME_ZONE_LEN);
 }
 
 int log_put_captures(usher_logtext_t *to, const log_facts_t *facts, int of_answer,

@@ -112,11 +112,53 @@ START_TEST(json)
 }
 END_TEST
 
-/* Each byte alone and at each place of a longer text, which is looked at in eights. */
+static void escape_all(usher_logtext_t *to, const char *bytes, apr_size_t len, int where)
+{
+    if (where > USHER_LOGTEXT_HAPROXY_BARE) {
+        usher_logtext_json(to, bytes, len);
+    }
+    else {
+        usher_logtext_escape(to, bytes, len, (usher_logtext_e)where);
+    }
+}
+
+/* Each byte alone and at each place of texts that are looked at in eights: what it becomes hangs
+ * on nothing beside it. The last one is JSON. */
 START_TEST(every_byte)
 {
     char bytes[17], alone[8] = { 0 }, whole[SIZE] = { 0 };
-    int c, at;
+    apr_size_t len, at, quotes = _i > USHER_LOGTEXT_HAPROXY_BARE;
+    int c;
+
+    for (c = 0; c < 256; ++c) {
+        usher_logtext_t one = { alone, sizeof(alone), 0 };
+        char byte = (char)c;
+
+        escape_all(&one, &byte, 1, _i);
+        for (len = 1; len <= 17; ++len) {
+            for (at = 0; at < len; ++at) {
+                usher_logtext_t to = { whole, sizeof(whole), 0 };
+                char *copy;
+
+                memset(bytes, 'x', sizeof(bytes));
+                bytes[at] = byte;
+                copy = unit_copy(bytes, len);
+                escape_all(&to, copy, len, _i);
+                ck_assert_uint_eq(to.len, len - 1 + one.len);
+                ck_assert(!memcmp(to.text + at + quotes, alone + quotes, one.len - 2 * quotes));
+                ck_assert(!memcmp(to.text + quotes, bytes, at));
+                ck_assert(!memcmp(to.text + at + one.len - quotes, bytes + at + 1, len - 1 - at));
+                free(copy);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(quoted_bytes)
+{
+    char alone[8] = { 0 };
+    int c;
 
     for (c = 0; c < 256; ++c) {
         usher_logtext_t one = { alone, sizeof(alone), 0 };
@@ -124,15 +166,6 @@ START_TEST(every_byte)
 
         usher_logtext_escape(&one, &byte, 1, USHER_LOGTEXT_QUOTED);
         ck_assert_uint_eq(one.len, c == '"' || c == '\\' ? 2 : c >= ' ' && c <= '~' ? 1 : 4);
-        for (at = 0; at < 17; ++at) {
-            usher_logtext_t to = { whole, sizeof(whole), 0 };
-
-            memset(bytes, 'x', sizeof(bytes));
-            bytes[at] = byte;
-            usher_logtext_escape(&to, bytes, sizeof(bytes), USHER_LOGTEXT_QUOTED);
-            ck_assert_uint_eq(to.len, 16 + one.len);
-            ck_assert_int_eq(memcmp(to.text + at, alone, one.len), 0);
-        }
     }
 }
 END_TEST
@@ -191,7 +224,8 @@ int main(void)
 
     tcase_add_loop_test(tc, escape, 0, UNIT_COUNT(rows));
     tcase_add_loop_test(tc, json, 0, UNIT_COUNT(utf8));
-    tcase_add_test(tc, every_byte);
+    tcase_add_loop_test(tc, every_byte, 0, USHER_LOGTEXT_HAPROXY_BARE + 2);
+    tcase_add_test(tc, quoted_bytes);
     tcase_add_loop_test(tc, number, 0, UNIT_COUNT(numbers));
     tcase_add_test(tc, small);
     suite_add_tcase(suite, tc);
