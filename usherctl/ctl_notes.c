@@ -19,11 +19,15 @@ ctl_notes_t *ctl_notes_make(apr_pool_t *p)
 
 const char *ctl_harmless(apr_pool_t *p, const char *text)
 {
-    char *copy = apr_pstrdup(p, text);
-    char *c;
+    char *copy = apr_pstrdup(p, text), *c;
+    int more = 0; /* bytes of a character of UTF-8 that are to come; of U+0080 to U+00BF none */
 
     for (c = copy; *c; ++c) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+        unsigned char byte = (unsigned char)*c;
+        int goes_on = more && (byte & 0xc0) == 0x80;
+
+        more = goes_on ? more - 1 : byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte > 0xc2;
+        if (byte < ' ' || (byte >= 0x7f && byte < 0xa0 && !goes_on)) {
             *c = '?';
         }
     }

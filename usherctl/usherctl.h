@@ -56,7 +56,8 @@ void ctl_error(ctl_notes_t *notes, const ctl_place_t *at, const char *format, ..
 void ctl_notes_show(const ctl_notes_t *notes);
 
 /** The same text with whatever a terminal or a configuration could take for
- *  more than text made harmless: control characters become '?'. */
+ *  more than text made harmless: control characters become '?', those of UTF-8
+ *  (U+0080 to U+009F) and Latin-1, too. */
 const char *ctl_harmless(apr_pool_t *p, const char *text);
 
 /**

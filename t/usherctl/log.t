@@ -278,6 +278,9 @@ subtest 'hostile bytes' => sub {
     my ($bad, $none, $said) = usherctl('log', ctl_file('other', "$nasty\n" x 3));
     is "$bad $none", "1 no requests\n", 'a file with no line at all: exit code 1';
     like $said, qr/[1-9] of [1-9]\d* lines were not understood/, 'and how many';
+    my $name = "a\x9b\xc2\x9b2J\xc3\xbc\xe2\x82\xac\xc2\xb5\xc3";
+    (undef, undef, $said) = usherctl('log', $name);
+    is $said, "usherctl log: a?\xc2?2J\xc3\xbc\xe2\x82\xac\xc2\xb5\xc3: No such file or directory\n", 'no terminal is told anything by a name, also in its own characters';
 };
 
 subtest 'more members than are told apart' => sub {
