@@ -256,6 +256,7 @@ subtest 'a tunnel goes on when its member has left' => sub {
     $ws->say('two');
     is $ws->message->{payload}, 'two', 'it goes on';
     $ws->close(1000);
+    $ws->{client}->close; # httpd waits for that, too, before the tunnel is over
     ok lets_go($httpd, $a, $b), 'then nothing is kept open to the server that has left';
     $httpd->finish('nothing unforeseen in the log');
 };
