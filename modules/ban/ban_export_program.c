@@ -62,8 +62,8 @@ static void program_maintain(int reason, void *data, apr_wait_t status)
         ended->is_running = 0;
         apr_proc_other_child_unregister(ended);
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(8075)
-                     "UsherBanExport \"%s\": has ended with %d, its exit status or the signal that ended it; it is started "
-                     "again in some seconds, and told all bans", ended->command, status);
+                     "UsherBanExport \"%s\": has ended with %d, its exit status or the signal that ended it; it is "
+                     "started again in some seconds, and told all bans", ended->command, status);
     }
 }
 

@@ -41,7 +41,7 @@ typedef struct geo_value_t {
 geo_result_e geo_read(const MMDB_s *mmdb, usher_cidr_address_t address, geo_value_t *values, int n,
                       int *prefix, apr_pool_t *p);
 
-/** Whether any entry may have such a key: there is such a text. @param key  as it stands in a path, of less than 29 bytes */
+/** Whether any entry may have such a key: there is such a text. @param key  of less than 29 bytes */
 int geo_read_has_key(const MMDB_s *mmdb, const char *key);
 
 #endif /* GEO_READ_H */
