@@ -22,6 +22,8 @@ APLOG_USE_MODULE(usher_backend);
 /* A child that ends at once closes the clients' sockets beneath those who serve
  * them; that wakes nobody up who polls, so look now and then. */
 #define LOOK_INTERVAL APR_USEC_PER_SEC
+/* How long mod_http2 has, in milliseconds, to say that a stream that ended was reset. */
+#define RESET_TOLD 20
 
 /* The greater of both sides' time-outs, as mod_proxy_http has it. */
 static apr_interval_time_t tunnel_idle_max(const backend_exchange_t *x)
@@ -285,6 +287,18 @@ static int tunnel_is_over(const backend_tunnel_t *t)
                       : t->link_ended && t->link_shut && !t->client_full;
 }
 
+/* mod_http2 ends the input of a stream that is reset as one that its client has ended, and
+ * tells of the reset a moment later, from the thread of its connection. */
+static int tunnel_was_reset(const backend_tunnel_t *t)
+{
+    int ms;
+
+    for (ms = 0; t->c->master && t->client_ended && !t->c->aborted && ms < RESET_TOLD; ++ms) {
+        poll(NULL, 0, 1);
+    }
+    return t->c->master && t->c->aborted;
+}
+
 /* One round: what can be done, and whether there is more to be done at once. */
 static backend_tunnel_end_e tunnel_round(backend_tunnel_t *t, int *moved)
 {
@@ -294,8 +308,7 @@ static backend_tunnel_end_e tunnel_round(backend_tunnel_t *t, int *moved)
         end = tunnel_down(t, moved);
     }
     end = end == BACKEND_TUNNEL_GOES_ON && tunnel_is_over(t) ? BACKEND_TUNNEL_OVER : end;
-    /* mod_http2 ends the input of a stream that is reset before it tells of the reset. */
-    return end == BACKEND_TUNNEL_OVER && t->c->master && t->c->aborted
+    return end == BACKEND_TUNNEL_OVER && tunnel_was_reset(t)
                ? backend_tunnel_client_broke(t, APR_ECONNABORTED) : end;
 }
 
