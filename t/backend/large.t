@@ -54,6 +54,8 @@ sub pipes {
     $ends{ readlink($_) // '' }++ for map { glob "/proc/$_/fd/*" } $httpd->children;
     return scalar grep { /^pipe:/ } keys %ends;
 }
+# A child that serves has all of its own.
+ask($httpd, GET => '/first');
 my $idle = pipes();
 
 # The bytes that httpd has counted: of the body, all sent, all received.

@@ -400,6 +400,7 @@ if (grep { $_ eq 'standin' } modes()) {
         my $httpd = Usher::Httpd->new(conf => one_child() . cluster(app => \@three, $cookie), usher => [qw(usher usher_balancer usher_backend)], modules => [qw(proxy)]);
         ok $httpd->start, 'starts' or diag $httpd->console;
         my $pipes = sub { my %ends = map { (readlink($_) // '') => 1 } map { glob "/proc/$_/fd/*" } $httpd->children; return scalar grep { /^pipe:/ } keys %ends };
+        visit($httpd, '/app/'); # a child that serves has all of its own
         my $idle = $pipes->();
         my $client = Usher::Client->new(port => $httpd->port);
         $_->on('/slow', at([http_answer(200, [], 'x' x 8_000_000)], 4_000_000, hold('large'))) for $a, $b, $c;

@@ -68,6 +68,8 @@ sub _frame {
     my $usher = @usher ? Usher::Env::load_usher(@usher) : '';
     my $modules = Usher::Env::load_modules("mpm_$self->{mpm}", 'authz_core', @{ $self->{modules} });
 
+    # With the worker MPM a thread waits for so long, also at a stop.
+    my $kept = $self->{mpm} eq 'worker' ? 5 : 5 * patience;
     # Nothing of another test's, or of this machine's.
     my $state = $usher =~ /LoadModule usher_module / ? "UsherStateDir $root/state\n" : '';
 
@@ -86,7 +88,7 @@ Listen 127.0.0.1:$self->{port}
 DocumentRoot $root/htdocs
 GracefulShutdownTimeout 5
 KeepAlive On
-KeepAliveTimeout @{[ 5 * patience ]}
+KeepAliveTimeout $kept
 EOT
 }
 
