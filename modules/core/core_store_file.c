@@ -18,6 +18,9 @@ APLOG_USE_MODULE(usher);
 #define REWRITE_PAUSE (60 * APR_USEC_PER_SEC)
 /* How long a start waits for a child of an earlier httpd that is just ending. */
 #define CLAIM_WAIT (5 * APR_USEC_PER_SEC)
+/* How often, and how long in between, a child asks for a journal that another one has open. */
+#define TAKE_TRIES 25
+#define TAKE_PAUSE (20 * APR_TIME_C(1000))
 /* Polls between two looks for records whose life is over. */
 #define SWEEP_POLLS 10
 /* At most one message in this time that the file is damaged. */
@@ -268,8 +271,13 @@ static apr_status_t file_load(server_rec *s)
 static apr_status_t file_take(core_store_see_t *see, void *baton, server_rec *s)
 {
     apr_status_t rv;
+    int tries = 0;
 
-    rv = file_open();
+    /* A process that is ending may be about to close it. */
+    while ((rv = file_open()) == APR_EAGAIN && ++tries < TAKE_TRIES) {
+        file_leave();
+        apr_sleep(TAKE_PAUSE);
+    }
     if (rv == APR_SUCCESS) {
         rv = file.fd < 0 ? core_store_file_rewrite(&file) : file_load(s);
     }
