@@ -148,13 +148,13 @@ geo_result_e geo_read(const MMDB_s *mmdb, usher_cidr_address_t address, geo_valu
 /* A short text is its bytes behind one that has its type and length. */
 int geo_read_has_key(const MMDB_s *mmdb, const char *key)
 {
-    char text[READ_KEY_MAX + 1];
+    char text[READ_KEY_MAX + 2];
     size_t len = strlen(key);
 
     if (len > READ_KEY_MAX) {
         return 0;
     }
     text[0] = (char)(MMDB_DATA_TYPE_UTF8_STRING << 5 | len);
-    memcpy(text + 1, key, len);
+    memcpy(text + 1, key, len + 1);
     return memmem(mmdb->data_section, mmdb->data_section_size, text, len + 1) != NULL;
 }
