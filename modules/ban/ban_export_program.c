@@ -3,6 +3,7 @@
  * It reads a pipe whose other end, and only that, all children of its configuration have; the tick's child
  * writes. The parent holds both ends, so that nobody's write fails while no program reads. At a
  * restart the old program is told to end, and one of the new configuration begins. */
+#include <ap_mpm.h>
 #include <apr_portable.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -53,6 +54,14 @@ static void program_drain(void)
     }
 }
 
+/* httpd stops or restarts: prefork sends its signal to the whole process group, the program too. */
+static int program_is_over(void)
+{
+    int state = 0;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) != APR_SUCCESS || state == AP_MPMQ_STOPPING;
+}
+
 /* @param status  not waitpid()'s, but what httpd makes of it: an exit status or a signal, and it does not say which */
 static void program_maintain(int reason, void *data, apr_wait_t status)
 {
@@ -61,6 +70,9 @@ static void program_maintain(int reason, void *data, apr_wait_t status)
     if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
         ended->is_running = 0;
         apr_proc_other_child_unregister(ended);
+        if (program_is_over()) {
+            return;
+        }
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf, USHERLOGNO(8075)
                      "UsherBanExport \"%s\": has ended with %d, its exit status or the signal that ended it; it is "
                      "started again in some seconds, and told all bans", ended->command, status);
