@@ -27,8 +27,8 @@ APR_DECLARE_OPTIONAL_FN(const char *, usher_geo_question,
 
 /**
  * Ask it. Any thread of a child; a lookup, some microseconds at most.
- * @return 1: it is so; 0: it is not; -1: not known (no usable database has such values; for an address that
- *         one has not: 0)
+ * @return 1: it is so; 0: it is not; -1: not known (no database knows the address, and there is none that can be
+ *         asked, or one that cannot)
  */
 APR_DECLARE_OPTIONAL_FN(int, usher_geo_ask,
                         (const usher_geo_question_t *question, usher_cidr_address_t address));

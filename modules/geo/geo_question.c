@@ -261,25 +261,12 @@ static geo_result_e question_lookup(const geo_db_t *db, const geo_place_t *place
              : geo_lookup(db, address, value, 1, NULL, p);
 }
 
-/* Who is in none of the databases that can be used is nowhere, if one of them could have told. */
-static int question_is_told(const usher_geo_question_t *question, const geo_db_t *const *dbs, int n)
-{
-    int i;
-
-    for (i = 0; i < n && question->kind; ++i) {
-        if (geo_db_tells(dbs[i], question->kind->tells) == 1) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* The first database that knows has the word. */
+/* The first database that knows has the word. One that cannot be asked might have known. */
 int geo_question_answer(const usher_geo_question_t *question, conn_rec *c, usher_cidr_address_t address,
                         apr_pool_t *p)
 {
     const geo_db_t *const *dbs = (const geo_db_t *const *)databases->elts;
-    int i, n = databases->nelts, is_unknown = 0, is_damaged = 0;
+    int i, n = databases->nelts, is_unknown = 0;
     geo_value_t value;
 
     if (question->place.database) {
@@ -292,12 +279,9 @@ int geo_question_answer(const usher_geo_question_t *question, conn_rec *c, usher
         if (value.text) {
             return question_is_among(question, value.text);
         }
-        if (result == GEO_UNUSABLE) {
-            is_unknown = 1;
-            is_damaged |= geo_db_tells(dbs[i], GEO_TELLS_COUNTRY) >= 0; /* it is there, but not for this address */
-        }
+        is_unknown |= result == GEO_UNUSABLE;
     }
-    return !n || is_damaged || (is_unknown && !question_is_told(question, dbs, n)) ? -1 : 0;
+    return is_unknown || !n ? -1 : 0;
 }
 
 static const char *usher_geo_question(apr_pool_t *pconf, const char *from, const char *what, int argc,

@@ -223,18 +223,18 @@ subtest '.htaccess' => sub {
 };
 
 my %require = (
-    '/jp/' => '2 3', '/not-kp/' => '2 3 4 5 77', '/none-kp/' => '2 3 4 5 77', '/eu/' => '4', '/asn/' => '2 3', '/tokyo/' => '2',
+    '/jp/' => '2 3', '/not-kp/' => '2 3 4 5', '/none-kp/' => '2 3 4 5', '/eu/' => '4', '/asn/' => '2 3', '/tokyo/' => '2',
     '/expr/' => '5', '/missing/' => '', '/missing-not/' => '', '/missing-let/' => '2 3 4 5 9 77', '/missing-let/not/' => '2 3 4 5 9 77',
     '/.well-known/acme-challenge/token' => '2 3 4 5 9 77', '/.well-known/other/token' => '2', '/exempt/this/' => '2 3 4 5 9 77',
-    '/exempt/other/' => '2 3 5 9 77', '/exempt/that/..;/other/' => '2 3 5 9 77', '/exempt/this/..%2fother/' => '',
-    '/exempt/this/%2e%2e/other/' => '2 3 5 9 77', '/exempt/this/leads-to-other' => '2 3 5 9 77',
+    '/exempt/other/' => '2 3 5 9', '/exempt/that/..;/other/' => '2 3 5 9', '/exempt/this/..%2fother/' => '',
+    '/exempt/this/%2e%2e/other/' => '2 3 5 9', '/exempt/this/leads-to-other' => '2 3 5 9',
     '/.well-known/acme-challenge/token?page=admin' => '2', '/.well-known/acme-challenge/token.html' => '2', '/.well-known/acme-challenge/../other/token' => '2',
 );
 put("$root/htdocs/$_/index.html", 'here') for map { m{(.*)/$} ? $1 : () } grep { !/\.\.|%/ } keys %require;
 put("$root/htdocs/exempt/other/index.html", 'here');
 make_path("$root/htdocs/exempt/that/..;/other");
 put("$root/htdocs/exempt/that/..;/other/index.html", 'here');
-# 127.0.0.77 is in no database that is there, and that is the answer; the one that is gone is asked for by its name only.
+# 127.0.0.77 is in no database that is there; the one that is gone might have had it.
 subtest 'Require' => sub {
     for my $uri (sort keys %require) {
         is join(' ', grep { status("127.0.0.$_", $uri) eq '200' } 2, 3, 4, 5, 9, 77), $require{$uri}, $uri;
