@@ -1,8 +1,12 @@
-/* How long tests hammer. */
+/* How long tests hammer, and their workers, which are killed at any instruction. */
 #ifndef UNIT_HAMMER_H
 #define UNIT_HAMMER_H
 
+#include <check.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "usher_clock.h"
 
 /* Longer than that nobody waits for what a machine that stalls did not do. Workers' alarms
@@ -29,6 +33,25 @@ static inline int hammer_on(const hammer_t *hammer, int is_enough)
     apr_time_t now = usher_clock_system()->boot_now();
 
     return now < hammer->least || (!is_enough && now < hammer->most);
+}
+
+/* A process that works until it is killed. */
+static inline pid_t hammer_start(void (*work)(unsigned int seed), unsigned int seed)
+{
+    pid_t pid = fork();
+
+    if (!pid) {
+        alarm(120); /* should this program be killed itself */
+        work(seed);
+    }
+    ck_assert_int_gt(pid, 0);
+    return pid;
+}
+
+static inline void hammer_end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
 }
 
 #endif /* UNIT_HAMMER_H */

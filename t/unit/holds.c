@@ -141,18 +141,6 @@ static void work(unsigned int seed)
     }
 }
 
-static pid_t start(unsigned int seed)
-{
-    pid_t pid = fork();
-
-    if (!pid) {
-        alarm(120); /* should this program be killed itself */
-        work(seed);
-    }
-    ck_assert_int_gt(pid, 0);
-    return pid;
-}
-
 /* As the registry's sweep: first nobody's, then a look at who holds it. */
 static int give_away(place_t *place, apr_uint32_t at)
 {
@@ -183,7 +171,7 @@ START_TEST(kills)
         atomic_store(&shared->places[i].state, USED);
     }
     for (i = 0; i < WORKERS; ++i) {
-        workers[i] = start(seed++);
+        workers[i] = hammer_start(work, seed++);
     }
     while (hammer_on(&until, is_enough(given, refused))) {
         i = (unsigned int)rand_r(&seed) % UNIT_COUNT(shared->places);
@@ -195,15 +183,13 @@ START_TEST(kills)
         }
         if (rand_r(&seed) % 20000 == 0) {
             i = (unsigned int)rand_r(&seed) % WORKERS;
-            kill(workers[i], SIGKILL);
-            waitpid(workers[i], NULL, 0);
+            hammer_end(workers[i]);
             usher_holds_left(&holds, workers[i]);
-            workers[i] = start(seed++);
+            workers[i] = hammer_start(work, seed++);
         }
     }
     for (i = 0; i < WORKERS; ++i) {
-        kill(workers[i], SIGKILL);
-        waitpid(workers[i], NULL, 0);
+        hammer_end(workers[i]);
         usher_holds_left(&holds, workers[i]);
     }
     ck_assert_msg(is_enough(given, refused), "%d given away, %d refused, %d held", (int)given,

@@ -132,24 +132,6 @@ static void work(unsigned int seed)
     }
 }
 
-static pid_t start(unsigned int seed)
-{
-    pid_t pid = fork();
-
-    if (!pid) {
-        alarm(120); /* should this program be killed itself */
-        work(seed);
-    }
-    ck_assert_int_gt(pid, 0);
-    return pid;
-}
-
-static void end(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}
-
 static apr_uint64_t told(void)
 {
     apr_uint64_t sum = 0;
@@ -176,17 +158,17 @@ static unsigned int hammer(void)
     int i;
 
     for (i = 0; i < WORKERS; ++i) {
-        workers[i] = start(seed++);
+        workers[i] = hammer_start(work, seed++);
     }
     while (hammer_on(&until, is_enough(kills))) {
         usleep((useconds_t)rand_r(&seed) % 4000);
         i = rand_r(&seed) % WORKERS;
-        end(workers[i]);
-        workers[i] = start(seed++);
+        hammer_end(workers[i]);
+        workers[i] = hammer_start(work, seed++);
         ++kills;
     }
     for (i = 0; i < WORKERS; ++i) {
-        end(workers[i]);
+        hammer_end(workers[i]);
     }
     ck_assert_msg(is_enough(kills), "%u killed, %d entered, %d found, %d counted", kills,
                   (int)result->entered, (int)result->found, (int)told());

@@ -170,18 +170,6 @@ static void work(unsigned int seed)
     change_to_death(&seed);
 }
 
-static pid_t start(unsigned int seed)
-{
-    pid_t pid = fork();
-
-    if (!pid) {
-        alarm(120); /* should this program be killed itself */
-        work(seed);
-    }
-    ck_assert_int_gt(pid, 0);
-    return pid;
-}
-
 /* Else it shows nothing. */
 static int is_enough(void)
 {
@@ -197,7 +185,7 @@ static void hammer(void)
     int i;
 
     for (i = 0; i < WORKERS; ++i) {
-        workers[i] = start(seed++);
+        workers[i] = hammer_start(work, seed++);
     }
     while (hammer_on(&until, is_enough())) {
         i = rand_r(&seed) % WORKERS;
@@ -208,12 +196,11 @@ static void hammer(void)
         }
         usleep((useconds_t)rand_r(&seed) % 300);
         if (waitpid(workers[i], NULL, WNOHANG) == workers[i]) {
-            workers[i] = start(seed++);
+            workers[i] = hammer_start(work, seed++);
         }
     }
     for (i = 0; i < WORKERS; ++i) {
-        kill(workers[i], SIGKILL);
-        waitpid(workers[i], NULL, 0);
+        hammer_end(workers[i]);
     }
 }
 

@@ -88,24 +88,6 @@ static void work(unsigned int seed)
     }
 }
 
-static pid_t start(unsigned int seed)
-{
-    pid_t pid = fork();
-
-    if (!pid) {
-        alarm(120); /* should this program be killed itself */
-        work(seed);
-    }
-    ck_assert_int_gt(pid, 0);
-    return pid;
-}
-
-static void end(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}
-
 /* Places whose writer was killed. */
 static int claimed(void)
 {
@@ -135,7 +117,7 @@ static void hammer(void)
     int i, kills = 0, left = 0, n;
 
     for (i = 0; i < WORKERS; ++i) {
-        workers[i] = start(seed++);
+        workers[i] = hammer_start(work, seed++);
     }
     while (hammer_on(&until, is_enough(kills, left))) {
         usleep((useconds_t)rand_r(&seed) % 4000);
@@ -153,14 +135,14 @@ static void hammer(void)
             kill(stopped, SIGSTOP);
             continue;
         }
-        end(workers[i]);
-        workers[i] = start(seed++);
+        hammer_end(workers[i]);
+        workers[i] = hammer_start(work, seed++);
         ++kills;
         n = claimed();
         left = n > left ? n : left;
     }
     for (i = 0; i < WORKERS; ++i) {
-        end(workers[i]);
+        hammer_end(workers[i]);
     }
     ck_assert_msg(is_enough(kills, left), "%d killed, %d claims left, %d entered, %d found", kills,
                   left, (int)result->entered, (int)result->found);
