@@ -57,6 +57,7 @@ sub faults_play {
     for (1 .. patience) {
         my @slow = grep { patience > 1 ? defined Usher::Faults::wrong($_) : _was_slow($_) } @$rows;
         return if !@slow || @slow > 2 + patience * @$rows / 20;
+        diag 'played again: ' . join ' ', map { $_->{id} } @slow;
         $_->{id} .= '-again' for @slow;
         Usher::Faults::Player::play($httpd->port, \@slow, %opt);
     }
