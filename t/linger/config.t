@@ -3,6 +3,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use List::Util 'sum0';
 use Test::More;
 use Usher::Client ();
 use Usher::Httpd ();
@@ -101,18 +102,20 @@ EOT
     $got = hits($httpd, 'few', SkippedCap => 1);
     cmp_ok $got->{SkippedCap} // 0, '>=', 1, 'a host with its own limit';
 
-    my ($before, $client, $mixed);
+    # What became of a client of before may be counted meanwhile.
+    my ($mixed, $then);
     in_calm {
-        $before = counters($httpd);
-        $client = Usher::Client->new(port => $httpd->port);
+        my $before = counters($httpd);
+        my $client = Usher::Client->new(port => $httpd->port);
         asks($client, 15, '/index.html', [Host => 'on']);
         asks($client, 1, '/index.html', [Host => 'first']);
         $mixed = counted($httpd, $before);
-        $mixed->{Hits};
+        asks($client, 5, '/index.html', [Host => 'first']);
+        $then = counted($httpd, $before);
+        $mixed->{Hits} && sum0(values %$mixed) == sum0(values %$then);
     };
     cmp_ok $mixed->{Hits} // 0, '>=', 1, 'one connection for two hosts: lingers';
-    asks($client, 5, '/index.html', [Host => 'first']);
-    is_deeply counted($httpd, $before), $mixed, 'and no more after a request for the other';
+    is_deeply $then, $mixed, 'and no more after a request for the other';
     $httpd->finish('and nothing is logged that alarms');
 };
 

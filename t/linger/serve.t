@@ -163,12 +163,14 @@ subtest 'the client goes' => sub {
 
 where_it_waits 'requests that come late' => sub {
     my ($client, $before);
-    # None but those two may be late.
+    # None but those two may be late: all credit that there can be is worth one of them.
     in_calm {
+        $client->close if $client;
         $client = busy();
         $before = counters($httpd);
         asks($client, 10);
-        !counted($httpd, $before)->{Misses};
+        my $got = counted($httpd, $before);
+        ($got->{Hits} // 0) >= 8 && !$got->{Misses} && !$got->{SkippedLate};
     };
     for my $n (1 .. 2) {
         counts($before, Misses => $n, "miss $n");
@@ -216,7 +218,9 @@ subtest 'pipelined and split requests' => sub {
 
 subtest 'limits' => sub {
     my $client = busy();
+    # Before the last request, as the time begins when that is answered.
     my $from = time;
+    is asks($client, 1), 1, 'a last request';
     ok ends($client), 'KeepAliveTimeout ends a connection';
     my $took = time - $from;
     cmp_ok $took, '>=', 2.8 * patience, 'not before its time';
@@ -304,6 +308,23 @@ where_it_waits 'enough in a row' => sub {
     $few->finish('nothing is logged that alarms');
 };
 
+# Threads are few: nobody waits for a client that would be waited for, as its requests are in time.
+sub refuses {
+    my ($of) = @_;
+    my ($answers, $got);
+
+    in_calm {
+        my $before = counters($of);
+        $answers = asks(Usher::Client->new(port => $of->port), 20);
+        $got = counted($of, $before);
+        $got->{SkippedThreads} || $got->{Hits};
+    };
+    is $answers, 20, 'answers';
+    cmp_ok $got->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
+    ok !$got->{Hits}, 'at all';
+    return;
+}
+
 where_it_waits 'few threads' => sub {
     my $slow = Usher::Backend->new;
     $slow->on(qr{/slow}, [hold('slow'), http_answer(200, [], 'slow')]);
@@ -317,11 +338,7 @@ where_it_waits 'few threads' => sub {
     }), 'alone: answers, and hits');
     my @slow = map { my $client = Usher::Client->new(port => $short->port); $client->send(http_request(GET => '/slow', ['X-Id' => 'slow'])); $client } 1 .. 3;
     ok((wait_until { $slow->deliveries('slow') == 3 } 10), 'three threads are in use');
-    $before = counters($short);
-    is asks(Usher::Client->new(port => $short->port), 20), 20, 'answers';
-    my $got = counted($short, $before);
-    cmp_ok $got->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
-    ok !$got->{Hits}, 'at all';
+    refuses($short);
     $slow->release('slow');
     is $_->answer->{body}, 'slow', 'a slow answer' for @slow;
     ok((wait_until {
@@ -346,10 +363,7 @@ where_it_waits 'threads in TLS handshakes' => sub {
     my @stuck = map { Usher::Client->new(port => $port) } 1 .. 20;
     $_->send("\x16") for @stuck;
     ok((wait_until { server_status($tls) =~ /^BusyWorkers: (\d+)/m && $1 > 20 } 10), 'twenty handshakes have begun');
-    $before = counters($tls);
-    is asks(Usher::Client->new(port => $tls->port), 20), 20, 'answers';
-    cmp_ok counted($tls, $before)->{SkippedThreads} // 0, '>=', 1, 'nobody waits';
-    ok !counted($tls, $before)->{Hits}, 'at all';
+    refuses($tls);
     $_->close for @stuck;
     $tls->finish('nothing is logged that alarms');
 };
@@ -370,6 +384,8 @@ sub hot {
 # but 25 + 2 * 11 where 14 threads wait, which are fewer than there are.
 where_it_waits 'as many connections as without' => sub {
     my $full = linger_httpd($small . "KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n");
+    # The MPM may look just when the child is closed.
+    $full->log->tolerate(qr/AH00484/);
     ok $full->start, 'starts' or diag $full->console;
     my @idle = map { Usher::Client->new(port => $full->port) } 1 .. 45;
     is asks($_, 1), 1, 'one to be idle' for @idle;

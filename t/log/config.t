@@ -161,9 +161,7 @@ subtest 'requests in flight' => sub {
         ok((wait_until { conns($third) eq '4/1' }), 'three more');
         $httpd->log->tolerate(qr/AH00052|AH00051|USHER2\d\d\d/);
         my ($line) = logged($httpd->port, '/ok');
-        my $parent = $httpd->{pid};
-        my @children = split ' ', qx(cat /proc/$parent/task/*/children);
-        kill KILL => $_ for @children;
+        $httpd->kill_children;
         ok((wait_until { conns($third) eq '1/1' } 20), 'a child that is killed leaves nothing in the counts');
         $_->close for @two;
     }

@@ -329,11 +329,23 @@ sub play_all {
     return @seen;
 }
 
-# What has ended is in the log by then: it is not lost.
+# So many rows are in the logs: what a client asked is in the access log after it has its answer.
+sub all_logged {
+    my ($format, $rows) = @_;
+    my $logs = $httpd->root . '/logs';
+    my @asked = map { from($format, $_) } grep { !$rows[$_]{want}{outcome} } 0 .. $rows - 1;
+
+    return wait_until {
+        my %served = map { (split /\t/)[0] => 1 } file_lines("$logs/items_$format");
+        (grep { /127\.\d+\.[12]\./ } file_lines("$logs/tls_$format")) >= $rows && !grep { !$served{$_} } @asked;
+    } 5;
+}
+
+# What has ended is not lost.
 sub kill_children {
     my ($format, $rows) = @_;
 
-    wait_until { (grep { /127\.\d+\.[12]\./ } file_lines($httpd->root . "/logs/tls_$format")) >= $rows } 5;
+    all_logged($format, $rows);
     $httpd->kill_children;
     return;
 }
@@ -344,7 +356,7 @@ sub check_all {
     my $others = grep { ref $_->{client} eq 'HASH' && ($_->{client}{again} || $_->{client}{early}) } @rows;
     my (%got, %items);
 
-    wait_until { @{[ file_lines("$logs/tls_$format") ]} >= @rows + $others } 5;
+    all_logged($format, scalar @rows);
     push @{ $got{ $_->{client} } }, $_ for $format eq 'text' ? text_lines("$logs/tls_text") : json_lines("$logs/tls_json");
     for (file_lines("$logs/items_$format")) {
         chomp;
