@@ -199,7 +199,7 @@ subtest 'while the store is down' => sub {
     ok +(wait_until { $is->() eq 'up' } 30), 'it is back';
     ok +(wait_until { code($ops->call(DELETE => '/bans/127.0.0.9')) =~ /^(?:|unknown-ban)$/ } 30), 'he is freed';
     ok +(wait_until { page_from('127.0.0.9') eq '200' } 10), 'and comes in';
-    $httpd->log->tolerate(qr/USHER10[67]|exit signal Killed|AH1039[23]/);
+    $httpd->log->tolerate(qr/USHER10(?:18|[67])|exit signal Killed|AH1039[23]/);
 };
 $httpd->finish('nothing alarming in the log');
 

@@ -26,11 +26,13 @@ my $httpd = Usher::Httpd->new(conf => conf(), usher => [qw(usher usher_ban)]);
 $httpd->log->tolerate(qr/USHER80\d\d|USHER10\d\d|AH1039[23]/);
 $httpd->start or BAIL_OUT('httpd does not start: ' . $httpd->console);
 
+# A request is counted a moment after its answer, but before its connection ends.
 sub ask {
     my ($from, $uri) = @_;
     my $client = Usher::Client->new(port => $httpd->port, from => $from) or return 'refused';
-    my $answer = $client->request('GET', $uri, [], undef);
+    my $answer = $client->request('GET', $uri, [ Connection => 'close' ], undef);
 
+    $client->read_all;
     $client->close;
     return $answer->{status} // $answer->{end};
 }
