@@ -401,8 +401,10 @@ for my $mode (modes()) {
 
 if (grep { $_ eq 'standin' } modes()) {
     subtest 'a large body goes its short way' => sub {
-        my $httpd = Usher::Httpd->new(conf => one_child() . cluster(app => \@three, $cookie), usher => [qw(usher usher_balancer usher_backend)], modules => [qw(proxy)]);
+        my $httpd = Usher::Httpd->new(conf => one_child() . cluster(app => \@three, "$cookie\nUsherCheck tcp interval=1h timeout=20s"), usher => [qw(usher usher_balancer usher_backend)], modules => [qw(proxy)],
+            loglevel => 'info usher_balancer:trace2');
         ok $httpd->start, 'starts' or diag $httpd->console;
+        ok $httpd->log->wait_for(qr/check of \S+: passed/), 'its checks have begun, with a pipe of their own';
         my $pipes = sub { my %ends = map { (readlink($_) // '') => 1 } map { glob "/proc/$_/fd/*" } $httpd->children; return scalar grep { /^pipe:/ } keys %ends };
         visit($httpd, '/app/'); # a child that serves has all of its own
         my $idle = $pipes->();

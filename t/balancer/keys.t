@@ -32,6 +32,14 @@ sub open_to_children {
     return $path;
 }
 
+# At once: who looks at any moment finds all of it, or what was there before.
+sub spoil {
+    my ($path) = @_;
+
+    rename open_to_children(key_file("garbage\n")), $path or die "$path: $!";
+    return;
+}
+
 sub cluster {
     my ($keys) = @_;
     return "<Proxy balancer://app>\nProxySet lbmethod=usher\nBalancerMember " . $a->url . "\n$keys\n</Proxy>\nProxyPass / balancer://app/\n";
@@ -83,9 +91,7 @@ subtest 'a restart into what configtest refuses' => sub {
     ok $httpd->log->wait_for(qr/USHER3027: .* 1 keys for balancer:\/\/app, 0000000a seals/), 'says which keys';
     $httpd->log->expect(qr/USHER3055: .*: line 1: takes an id.*; balancer:\/\/app goes on with the keys that this file had/);
     $httpd->log->tolerate(qr/USHER3029: .*: line 1: takes an id/);
-    open my $fh, '>', $file or die;
-    print $fh "garbage\n";
-    close $fh;
+    spoil($file);
     ok $httpd->graceful, 'httpd goes on';
     is who($httpd), 'a', 'and answers';
     $httpd->log->expect(qr/USHER3055: .*No such file.*; balancer:\/\/app goes on with a key of its own/);
@@ -109,9 +115,7 @@ subtest 'a change takes effect by itself' => sub {
     my ($new) = +(usherctl(qw(keys list), $file))[1] =~ /^(\w{8}) seals/;
     ok((wait_until { $said->(qr/USHER3028: .*: changed, now 2 keys for balancer:\/\/app, $new seals/) >= 4 } 40), 'each child has the new key');
     $httpd->log->expect(qr/USHER3029: .*: changed, but line 1: takes an id.*; balancer:\/\/app goes on with the keys that it has/);
-    open my $fh, '>', $file or die;
-    print $fh "garbage\n";
-    close $fh;
+    spoil($file);
     ok((wait_until { $said->(qr/USHER3029: .*line 1: takes an id/) >= 4 } 40), 'a bad file is told, once by each child');
     is who($httpd), 'a', 'and nothing else happens';
     if ($ENV{USHER_LONG}) {

@@ -23,8 +23,9 @@ my $holds = 0;
 # One child of 20 threads, or 23 processes: a quarter of them is five either way.
 my $twenty = $prefork ? "StartServers 20\nMinSpareServers 1\nMaxSpareServers 23\nServerLimit 23\nMaxRequestWorkers 23\n"
     : "StartServers 1\nServerLimit 1\nThreadsPerChild 20\nMinSpareThreads 1\nMaxSpareThreads 20\nMaxRequestWorkers 20\n";
-# Several children, of several threads each where the MPM has some.
-my $children = $prefork ? "StartServers 24\nMinSpareServers 24\nMaxSpareServers 24\nServerLimit 32\nMaxRequestWorkers 32\n"
+# Several children, of several threads each where the MPM has some. With 15 clients no more are
+# asked for, however long that takes: httpd warns when it has as many as it may.
+my $children = $prefork ? "StartServers 24\nMinSpareServers 8\nMaxSpareServers 24\nServerLimit 32\nMaxRequestWorkers 32\n"
     : "StartServers 3\nServerLimit 6\nThreadsPerChild 12\nMinSpareThreads 36\nMaxSpareThreads 72\nMaxRequestWorkers 72\n";
 
 # Each cluster has a name of its own, so that none inherits another's counts.
@@ -77,6 +78,7 @@ sub answered { return scalar grep { $_->wire->ready('r', 0) } @_ }
 
 subtest 'never more than the maximum, over all children' => sub {
     my $httpd = httpd($children, cluster('UsherMemberMax 3', $A));
+    my $began = time;
     ok $httpd->start, 'starts' or diag $httpd->console;
     $httpd->log->expect(qr/USHER3022: balancer:\/\/load\d+: all members that may have this request have as many as UsherMemberMax lets them have; the client got 503 with Retry-After, as 1 did up to now\. Let requests wait a while \(UsherQueue\), raise UsherMemberMax, or add members/);
     for my $round (1 .. ($ENV{USHER_LONG} ? 50 : 5)) {
@@ -92,7 +94,7 @@ subtest 'never more than the maximum, over all children' => sub {
         is scalar(grep { $_->{status} == 503 && value($_, 'Retry-After') eq '1' } @answers), 12, 'with Retry-After';
         ok((wait_until { known($httpd)->{in_flight} == 0 }), 'none is left');
     }
-    is scalar(grep { /USHER3022/ } $httpd->log->lines), 1, 'said once a minute';
+    cmp_ok scalar(grep { /USHER3022/ } $httpd->log->lines), '<=', 1 + (time - $began) / 60, 'said once a minute';
     is known($httpd)->{cluster_in_flight}, 0, 'the cluster has none either';
     $httpd->finish('nothing else in the log');
 };
@@ -182,7 +184,7 @@ subtest 'at most a quarter of the workers waits' => sub {
     my @clients = map { Usher::Client->new(port => $httpd->port) } 1 .. 8;
     $_->send(http_request(GET => '/')) for @clients;
     ok((wait_until { answered(@clients) == 3 }), 'three are answered at once') or diag answered(@clients);
-    is known($httpd)->{cluster_waiting}, 5, 'five wait';
+    ok((wait_until { known($httpd)->{cluster_waiting} == 5 }), 'five wait'); # counted after they have their place
     is value($_->answer, 'Retry-After'), '30', 'the others shall come back later' for grep { answered($_) } @clients;
     $a->release($name);
     is $client->answer->{body}, $name, 'the first one is answered';
@@ -311,31 +313,49 @@ subtest 'a WebSocket' => sub {
     $httpd->finish('nothing else in the log');
 };
 
+# A session's member has one request, which stays there: the client, its request's name, and what
+# the others of the session send.
+sub session_held {
+    my ($httpd) = @_;
+    my @mine = (Cookie => 'S=x.one');
+    my ($client, $its) = held($httpd, $a, headers => \@mine);
+
+    ok reaches($a, $its), 'a session is at its member';
+    return ($client, $its, \@mine);
+}
+
+sub session_cluster { return cluster("ProxySet stickysession=S $_[1]\nUsherMemberMax 1 one\nUsherQueue $_[0]", "$A route=one", "$B route=two") }
+
 subtest 'sessions' => sub {
-    my $long = 'UsherQueue ' . (patience > 1 ? 6 : 1) . 's';
-    for my $case (['no queue', 'UsherQueue 0', '', 'b'], ['nofailover=On, no queue', 'UsherQueue 0', 'nofailover=On', '503'],
-                  ['a queue', $long, '', 'b'], ['nofailover=On, a queue', $long, 'nofailover=On', '503']) {
+    for my $case (['no queue', '0', '', 'b'], ['nofailover=On, no queue', '0', 'nofailover=On', '503'],
+                  ['a queue', '1s', '', 'b'], ['nofailover=On, a queue', '1s', 'nofailover=On', '503']) {
         my ($name, $queue, $set, $then) = @$case;
-        my $httpd = httpd($twenty, cluster("ProxySet stickysession=S $set\nUsherMemberMax 1 one\n$queue", "$A route=one", "$B route=two"));
-        my @mine = (Cookie => 'S=x.one');
+        my $httpd = httpd($twenty, session_cluster($queue, $set));
         ok $httpd->start, "$name: starts" or diag $httpd->console;
         $httpd->log->expect(qr/USHER3022/) if $then eq '503';
-        my ($client, $its) = held($httpd, $a, headers => \@mine);
-        ok reaches($a, $its), 'a session is at its member';
-        my $answer = Usher::Client->get($httpd->port, '/', \@mine);
+        my ($client, $its, $mine) = session_held($httpd);
+        my $answer = Usher::Client->get($httpd->port, '/', $mine);
         is $answer->{status} == 200 ? $answer->{body} : $answer->{status}, $then, "another one in the end: $then";
         my $waited = value($answer, 'X-Queue');
-        ok $queue eq $long ? $waited >= 900 : $waited eq '', 'after it waited as it should';
-        if ($queue eq $long) {
-            my ($waiter, $next) = held($httpd, $a, headers => \@mine);
-            ok((wait_until { known($httpd)->{waiting} == 1 }), 'it waits for its member');
-            is who($httpd), 'b', 'others do not wait for that';
-            $a->release($_) for $its, $next;
-            is $waiter->answer->{body}, $next, 'and goes there, if there is room in time';
-        }
+        ok $queue ? $waited >= 900 : $waited eq '', 'after it waited as it should';
         $a->release($its);
         is $client->answer->{body}, $its, 'the first one is answered';
         $httpd->finish('nothing else in the log');
+    }
+};
+
+subtest 'a session that waits for its member' => sub {
+    for my $set ('', 'nofailover=On') {
+        my $httpd = httpd($twenty, session_cluster('60s', $set));
+        ok $httpd->start, "$set: starts" or diag $httpd->console;
+        my ($client, $its, $mine) = session_held($httpd);
+        my ($waiter, $next) = held($httpd, $a, headers => $mine);
+        ok((wait_until { known($httpd)->{waiting} == 1 }), 'it waits for its member');
+        is who($httpd), 'b', 'others do not wait for that';
+        $a->release($_) for $its, $next;
+        is $waiter->answer->{body}, $next, 'and goes there, if there is room in time';
+        is $client->answer->{body}, $its, 'the first one is answered';
+        $httpd->finish('nothing in the log');
     }
 };
 

@@ -10,7 +10,8 @@ use Usher::Httpd ();
 
 our @EXPORT = qw(core_conf core_httpd ask background answer_of);
 
-# Several children whatever the MPM, so that they have something to share.
+# Several children whatever the MPM, so that they have something to share; and room for more than
+# any test uses at a time, as httpd warns where less than MinSpareServers would be left.
 sub core_conf {
     my ($more) = @_;
 
@@ -19,7 +20,7 @@ sub core_conf {
     StartServers 4
     MinSpareServers 4
     MaxSpareServers 12
-    MaxRequestWorkers 12
+    MaxRequestWorkers 24
 </IfModule>
 <IfModule !mpm_prefork_module>
     StartServers 4
