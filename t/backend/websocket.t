@@ -36,7 +36,7 @@ my $h2_conf = $has_h2 ? "Protocols h2c http/1.1\nH2WebSockets On\nH2MaxWorkers 6
 my $httpd = backend_httpd('', modules => ['reqtimeout', $has_h2 ? 'http2' : (), $has_tls ? qw(ssl socache_shmcb) : ()]);
 my $tls_conf = $has_tls ? tls_conf() : '';
 $httpd->conf(Usher::BackendTest::usher_log() . <<"EOT");
-Timeout @{[ patience ]}
+Timeout @{[ 2 * patience - 1 ]}
 SendBufferSize 65536
 ReceiveBufferSize 65536
 ProxyReceiveBufferSize 65536
@@ -74,6 +74,7 @@ sub tls_conf {
     return <<"EOT";
 Listen 127.0.0.1:$tls_port
 <VirtualHost 127.0.0.1:$tls_port>
+    Timeout 20
     SSLEngine On
     SSLCertificateFile $root/cert.pem
     SSLCertificateKeyFile $root/key.pem
