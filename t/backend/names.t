@@ -49,6 +49,8 @@ my $kept = backend('127.0.0.1');
 my $nobody = free_port();
 my @methods = qw(GET HEAD POST PUT PATCH DELETE OPTIONS);
 my @names;
+# How long an address may take, and a look-up, which another thread does.
+my $connect = 0.4 * patience;
 
 # A line of the configuration; each path is a worker of its own, which learns by
 # itself which addresses answer.
@@ -69,7 +71,7 @@ my $source_port = free_port();
 my $long = '/' . 'long/' x 30 . 'socket';
 my $httpd = backend_httpd(join('', <<"EOT",
 MaxKeepAliveRequests 0
-UsherBackendTimeout connect=400ms first=20s
+UsherBackendTimeout connect=@{[ 1000 * $connect ]}ms first=20s
 Listen 127.0.0.1:$source_port
 <VirtualHost 127.0.0.1:$source_port>
     ProxySourceAddress 127.0.0.5
@@ -109,12 +111,15 @@ EOT
 
 # All over one connection of a client, so that one child has them all.
 my $client;
+my $used = 0;
 
 sub get {
     my ($uri, $id, $method) = @_;
 
+    # The worker MPM keeps one for five seconds; its one child has the next one, too.
+    undef $client if $ENV{USHER_MPM} eq 'worker' && time - $used > 2;
     $client //= Usher::Client->new(port => $httpd->port);
-    my $start = time;
+    my $start = $used = time;
     my $answer = $client->request($method // 'GET', $uri, ['X-Id' => $id // 'any'],
         ($method // '') =~ /^P/ ? 'body' : undef);
     $answer->{took} = time - $start;
@@ -134,16 +139,48 @@ sub connect_time {
 sub connects_at_once {
     my ($uri, $id, $method) = @_;
 
-    return in_calm { get($uri, $id .= 'x', $method)->{status} == 200 && connect_time($id) < 0.39 };
+    return in_calm { get($uri, $id .= 'x', $method)->{status} == 200 && connect_time($id) < $connect - 0.01 };
 }
+
+sub rows {
+    open my $fh, '<', '/proc/net/tcp' or return;
+    return map { [split] } <$fh>;
+}
+
+sub address { return sprintf '%02X%02X%02X%02X:%04X', reverse(split /\./, $_[0]), $_[1] }
 
 # Of the open connections to this port: those whose row has the timer or state.
 sub sockets {
     my ($host, $port, $test) = @_;
-    my $address = sprintf '%02X%02X%02X%02X:%04X', reverse(split /\./, $host), $port;
+    my $address = address($host, $port);
 
-    open my $fh, '<', '/proc/net/tcp' or return;
-    return grep { $_->[2] eq $address && $test->($_) } map { [split] } <$fh>;
+    return grep { $_->[2] eq $address && $test->($_) } rows();
+}
+
+# Accepts again, and those that waited for it keep no new one out.
+sub accepts_again {
+    my ($backend) = @_;
+    my $address = address($backend->host, $backend->port);
+
+    $backend->resume;
+    return wait_until { !grep { $_->[1] eq $address && $_->[3] eq '0A' && $_->[4] !~ /:0+$/ } rows() };
+}
+
+# A backend goes down and its name gets another address, where another one is: what the
+# next request gets, if it finds that. Where a stall holds up the look-up, the name moves back.
+sub follows {
+    my ($name, $uri, $id, $method) = @_;
+    my ($from, $to) = ([$old, '127.0.0.1'], [$new, '127.0.0.2']);
+
+    return in_calm {
+        $from->[0]->stop;
+        $names->set($name => [$to->[1]]);
+        my $answer = get($uri, $id .= 'x', $method);
+        $from->[0]->start;
+        my $there = $to->[0]->deliveries($id);
+        ($from, $to) = ($to, $from);
+        return tells($answer) eq '200 complete ok' && $there == 1 ? $answer : undef;
+    };
 }
 
 sub gone {
@@ -154,6 +191,7 @@ sub gone {
 
 # The log has these lines only for requests that this test lets fail.
 $httpd->log->tolerate(qr{USHER2016: (?:unix:\S+|http://(?:hole|one|refused|mixed2?|late|first)\.test:\d+): });
+$httpd->log->tolerate(qr{USHER2016: http://(?:moved|beside)\.test:\d+: }) if patience > 1;
 $names->hang('two.test');
 ok($httpd->start, 'httpd starts while the name server does not answer') or BAIL_OUT($httpd->console);
 is($names->asked('two.test'), 0, 'and has not asked it');
@@ -176,14 +214,14 @@ subtest 'an address that refuses' => sub {
 subtest 'an address that does not answer' => sub {
     $full->full;
     is(tells(get('/full/ok', 'full-1')), '200 complete ok', 'the next address is used');
-    cmp_ok(connect_time('full-1'), '>=', 0.39, 'after the time that connect= gives');
+    cmp_ok(connect_time('full-1'), '>=', $connect - 0.01, 'after the time that connect= gives');
     in_time(connect_time('full-1'), 0.79, 'and not much later');
     for my $method (qw(GET POST)) {
         ok(connects_at_once('/full/ok', "full-$method", $method), "$method later: answered by the address that is known to answer");
     }
     is(get('/once/ok', 'once-1')->{status}, 200, 'disablereuse=On: the next address is used');
     ok(connects_at_once('/once/ok', 'once-2'), 'and known the next time');
-    $full->resume;
+    accepts_again($full);
     $open->stop;
     is(tells(get('/full/ok', 'full-last')), '200 complete ok', 'when only that one answers again, it is used');
     $open->start;
@@ -195,7 +233,7 @@ subtest 'no address answers' => sub {
     $hole2->full;
     my $answer = get('/hole/ok', 'hole');
     is($answer->{status}, 504, 'two that do not answer: 504');
-    cmp_ok($answer->{took}, '>=', 0.79, 'each had its time');
+    cmp_ok($answer->{took}, '>=', 2 * $connect - 0.01, 'each had its time');
     in_time($answer->{took}, 1.5, 'once');
     is(logged($httpd, 'hole')->{state}, 'sC', 'state sC');
     $answer = get('/one/ok', 'one');
@@ -204,22 +242,18 @@ subtest 'no address answers' => sub {
     is(get('/refused/ok', 'refused')->{status}, 503, 'two that refuse: 503');
     is(logged($httpd, 'refused')->{state}, 'SC', 'state SC');
     is(get("/$_/ok", $_)->{status}, 503, "$_: one refuses, one does not answer: 503") for qw(mixed mixed2);
-    $_->resume for $hole, $hole2, $full;
+    accepts_again($_) for $hole, $hole2, $full;
     is(tells(get('/hole/ok')), '200 complete ok', 'they answer again: so does httpd, at once');
 };
 
 subtest 'a backend that moved' => sub {
     is(tells(get("/moved-$_/ok", "here-$_", $_)), '200 complete ok', "$_: before") for qw(GET POST);
     is(scalar $old->deliveries('here-POST'), 1, 'at its first address');
-    $old->stop;
-    $names->set('moved.test' => ['127.0.0.2']);
     for my $method (qw(GET POST)) {
-        my $answer = get("/moved-$method/ok", "moved-$method", $method);
-        is(tells($answer), '200 complete ok', "$method: the very next request finds it");
+        my $answer = follows('moved.test', "/moved-$method/ok", "moved-$method", $method);
+        ok($answer, "$method: the very next request finds it, at its new address") or next;
         in_time($answer->{took}, 0.95, 'at once');
-        is(scalar $new->deliveries("moved-$method"), 1, 'at its new address');
     }
-    $old->start;
 };
 
 subtest 'ttl= and addressttl=' => sub {
@@ -252,13 +286,13 @@ subtest 'a name that is not known' => sub {
     ok($httpd->log->wait_for(qr/USHER2016: http:\/\/late\.test:\d+: its name is not known \(.*\); the client got 503/, 2),
         'the log says why');
     $names->set('late.test' => ['127.0.0.1']);
-    is(tells(get('/late/ok')), '200 complete ok', 'as soon as it is known it is served');
+    ok((in_calm { tells(get('/late/ok')) eq '200 complete ok' }), 'as soon as it is known it is served');
     $names->hang('first.test');
     my $answer = get('/first/ok', 'first');
     is($answer->{status}, 503, 'one that the name server does not tell: 503');
     in_time($answer->{took}, 4, 'soon');
     $names->answer('first.test');
-    is(tells(get('/first/ok')), '200 complete ok', 'as soon as it does it is served');
+    ok((in_calm { tells(get('/first/ok')) eq '200 complete ok' }), 'as soon as it does it is served');
 };
 
 subtest 'unix sockets' => sub {
@@ -322,9 +356,7 @@ subtest 'a name server that does not answer' => sub {
     $kept->close_idle;
     ok((wait_until { !sockets('127.0.0.1', $kept->port, sub { $_[0][3] eq '08' }) } 2.5),
         'a connection that its backend closed is closed as ever');
-    $old->stop;
-    $names->set('beside.test' => ['127.0.0.2']);
-    is(tells(get('/beside/ok')), '200 complete ok', 'a backend of another name that moved is found');
+    ok(follows('beside.test', '/beside/ok', 'beside'), 'a backend of another name that moved is found');
     undef $client;
 };
 

@@ -105,7 +105,9 @@ sub result {
     return ($answer, ($backend->deliveries($id))[0] // {});
 }
 
-my $conf = join '', map { vhost($_->[0], $backend{ $_->[1] }, $_->[2]) } @cases;
+# Handshakes that are well may take their time.
+my $patient = "UsherBackendTimeout connect=20s\nProxyTimeout 20\n";
+my $conf = $patient . join '', map { vhost($_->[0], $backend{ $_->[1] }, $_->[2]) } @cases;
 my %as_stock;
 
 subtest 'mod_proxy_http, to compare with' => sub {
@@ -153,7 +155,7 @@ subtest 'SSLProxy directives' => sub {
 # Where the directives may be: the nearest section counts.
 subtest 'sections' => sub {
     my $conf = <<"EOT";
-SSLProxyEngine On
+${patient}SSLProxyEngine On
 $trust
 <VirtualHost *:\@PORT\@>
     ServerName inherits.case
@@ -229,7 +231,7 @@ EOT
 # no connection serves two of them.
 subtest 'ProxyPreserveHost On' => sub {
     my $virtual = $backend{virtual};
-    my $conf = "ProxyPreserveHost On\n" . trusting() . "ProxyPass / @{[ $virtual->url('/') ]} retry=0\n";
+    my $conf = "${patient}ProxyPreserveHost On\n" . trusting() . "ProxyPass / @{[ $virtual->url('/') ]} retry=0\n";
     for my $stock ($stock_too ? (1, 0) : 0) {
         my $httpd = $stock ? tls_stock($conf) : tls_httpd($conf);
         my $who = $stock ? 'mod_proxy_http' : 'usher';
@@ -266,6 +268,7 @@ subtest 'not shared between virtual hosts' => sub {
     my $asks = $backend{asks};
     my $member = tls_backend(ask => 'ask');
     my $httpd = tls_httpd(<<"EOT");
+$patient
 <Proxy balancer://shared>
     BalancerMember @{[ $member->url ]} retry=0
 </Proxy>

@@ -18,7 +18,7 @@ plan skip_all => $missing if $missing;
 
 my $tomcat = Usher::Tomcat->start(proto => 'https', route => 'web');
 my $httpd = tls_httpd(trusting() . <<"EOT", modules => ['headers']);
-UsherBackendTimeout first=60s
+UsherBackendTimeout connect=20s first=60s
 <Location /web/>
     ProxyPass @{[ $tomcat->url ]}/
     ProxyPassReverse @{[ $tomcat->url ]}/

@@ -140,15 +140,18 @@ sub cpu {
 subtest 'waiting costs nothing' => sub {
     on('/halfway', [switch_to('raw/1'), half_close]);
     on('/silent', [switch_to, stall]);
-    on('/deaf', [switch_to, stall(2 * patience), cut]);
+    on('/deaf', [switch_to, stall(1 + 3 * patience), cut]);    # it does not see the client's end
     on('/flood', [switch_to, fill(1_500_000), rst]);
     my ($halfway, $ended, $full, $stalled) = map { new_id() } 1 .. 4;
     my @clients = (upgraded('/any/halfway', $halfway), upgraded('/any/deaf', $ended), upgraded('/any/flood', $full), upgraded('/any/silent', $stalled));
     $clients[1]->half_close;
     my $put = $clients[3]->send('x' x 30_000_000, 0.5);
-    my $before = cpu();
-    select undef, undef, undef, 0.8;
-    cmp_ok(cpu() - $before, '<', 0.1 * patience, 'one side has ended, one does not read, the other is gone');
+    # A processor that is taken away meanwhile may count as used.
+    ok((in_calm {
+        my $before = cpu();
+        select undef, undef, undef, 0.8;
+        cpu() - $before < 0.1 * patience;
+    }), 'one side has ended, one does not read, the other is gone');
     is(connection_of($_)->{state}, 'open', 'still open') for $halfway, $ended, $stalled;
     my ($bytes, $how) = $clients[2]->read_all;
     is(length $bytes, 1_500_000, 'what a backend said before it broke is delivered');
@@ -156,7 +159,7 @@ subtest 'waiting costs nothing' => sub {
     setsockopt $sock, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
     close $sock;
     $_->close for @clients;
-    ok(is_closed($_), 'ends') for $halfway, $ended, $full, $stalled;
+    ok(is_closed($_, 5), 'ends') for $halfway, $ended, $full, $stalled;
     is(logged($httpd, $full)->{state}, 'SD', 'broken');
 };
 
