@@ -107,15 +107,26 @@ shell('dash');
     $second->stop;
     my $run = member_run(member_config(PROXY => [$first->url, $second->url]));
     ok wait_until { methods($first) =~ /heartbeat POST-heartbeat/ }, 'one proxy is dead: the other one is told';
-    like $run->text, qr/@{[ $second->url ]}: cannot be reached.*; trying again/, 'and which one is dead';
-    is scalar(() = $run->text =~ /@{[ $second->url ]}: cannot be reached/g), 1, 'once';
+    ok wait_until { $run->text =~ /@{[ $second->url ]}: cannot be reached.*; trying again/ }, 'and which one is dead';
     $second->start;
     ok +(wait_until { methods($second) =~ /^PUT POST-heartbeat/ } 40), 'when it is back it is told' or diag $run->text;
+    is scalar(() = $run->text =~ /@{[ $second->url ]}: cannot be reached/g), 1, 'that it was dead was told once';
     $first->stop;
     ok wait_until { $run->text =~ /@{[ $first->url ]}: cannot be reached/ }, 'the other one dies';
     $run->signal('TERM');
     is $run->code, 4, 'not signed out everywhere';
     like methods($second), qr/drain .*DELETE$|drain DELETE$/, 'where it could it has';
+}
+
+# What is wrong is told once, also where its words have the time.
+{
+    my $server = Usher::MemberServer->new(%keys);
+    $server->on(qr/^PUT/, status => 401, code => 'stale');
+    my $run = member_run(member_config(PROXY => $server->url));
+    ok +(wait_until { $server->requests(qr/^PUT/) >= 4 } 30), 'a proxy that refuses it is asked again and again';
+    is scalar(() = $run->text =~ /refused, stale: .* \(here it is /g), 1, 'and the log has that once' or diag $run->text;
+    $run->signal('TERM');
+    is $run->code, 0, 'ends';
 }
 
 # The configuration is changed.
