@@ -144,7 +144,8 @@ shell('dash');
     ok wait_until { ($first->requests(qr/^PUT/))[-1]{body} =~ /"weight":7/ }, 'HUP: what is new is said';
     ok wait_until { methods($second) =~ /drain .*DELETE$|drain DELETE$/ }, 'and the proxy that is not named any more is left' or diag methods($second);
     unlike methods($first), qr/drain|DELETE/, 'the other one is not left for that';
-    is((() = $run->text =~ /was read anew/g), 1, 'told') or diag $run->text;
+    ok wait_until { $run->text =~ /was read anew/ }, 'told';
+    is((() = $run->text =~ /was read anew/g), 1, 'once') or diag $run->text;
     $run->signal('TERM');
     is $run->code, 0, 'ends' or diag $run->text;
 }
@@ -162,7 +163,8 @@ for my $shell (['dash'], ['busybox', 'sh']) {
         $run->signal('TERM');
         $run->signal('CONT');
         is $run->code, 0, "@$shell: TERM $later s after HUP: ends" or diag $run->text;
-        like methods($server), qr/drain (?:.* )?DELETE$/, 'drained and signed out' or diag $run->text;
+        # A heartbeat that was under way at HUP may come last, and does nothing then.
+        like methods($server), qr/drain (?:.* )?DELETE(?: POST-heartbeat)?$/, 'drained and signed out' or diag $run->text;
     }
 }
 shell('dash');
@@ -172,7 +174,7 @@ shell('dash');
     my $server = Usher::MemberServer->new(%keys);
     my $run = member_run(member_config(PROXY => $server->url));
     ok wait_until { methods($server) =~ /heartbeat/ }, 'runs';
-    $server->on(qr/heartbeat$/, state => 'draining', times => 1);
+    $server->on(qr/heartbeat$/, state => 'draining');
     ok wait_until { $run->text =~ / draining,/ }, 'somebody else drains it: that is told';
     $server->forget;
     ok wait_until { $run->text =~ /was drained and removed by somebody else/ }, 'and removes it';
@@ -200,10 +202,13 @@ shell('dash');
     my @names = qw(key key_hex ipad opad secret member body line value out reply byte);
     local @ENV{@names} = ('exported') x @names;
     local $ENV{PATH} = "$tools:$ENV{PATH}";
-    $server->on(qr/./, delay => 0.5 * patience);
+    my $go = member_file('go', '');
+    unlink $go;
+    $server->on(qr/./, hold => $go);
     my $run = member_run(member_config(PROXY => $server->url, SECRET => $hidden[0]), 'register');
     my $lines = 0;
     while ($run->running) {
+        member_file($go, '') if $lines; # it has been looked at
         for my $file (glob '/proc/[0-9]*/cmdline /proc/[0-9]*/environ') {
             open my $fh, '<', $file or next;
             my $text = do { local $/; <$fh> } // '';
@@ -216,7 +221,7 @@ shell('dash');
     like +($server->requests)[0]{body}, qr/"secret":"hidden ajp secret"/, 'with a secret';
     open my $fh, '<:raw', $seen or die;
     my $all = do { local $/; <$fh> };
-    like $all, qr{/curl .*/openssl dgst}s, 'the commands were seen';
+    like $all, qr{/$_}, "the commands were seen: $_" for 'curl ', 'openssl dgst';
     is scalar(grep { index($all, $_) >= 0 } @hidden), 0, 'none of them had a secret in its arguments or environment';
     unlink glob "$tools/*";
     rmdir $tools;
