@@ -257,7 +257,7 @@ sub in_a_minute(&) {
 }
 
 subtest 'many wrong signatures' => sub {
-    my $bad = $one->with(from => '127.0.5.1', keep => 1);
+    my $bad = $one->with(from => '127.0.5.1');
     my $began = minute();
     my $good = $one->with(from => '127.0.5.2');
     my (%codes, %good);
@@ -279,7 +279,7 @@ subtest 'many wrong signatures' => sub {
         my @from = (from => '127.0.5.' . ++$at);
         my $two = signer($httpd, 'two', @from);
         my $good = $two->list;
-        $bad = $one->with(@from, keep => 1);
+        $bad = $one->with(@from);
         $bad->list('', secret => 'wrong') for 1 .. 65;
         return ($good, map { $_->list } $one->with(@from), $two, signer($httpd, 'boss', @from));
     };
@@ -388,7 +388,7 @@ subtest 'keys' => sub {
         taken('and changes nothing', $new->list);
     }
     rename $file, "$file.away" or die "$file: $!";
-    kill KILL => $httpd->children;
+    $httpd->kill_children;
     ok $httpd->log->wait_for(qr/USHER6054.*cannot be read: No such file.*the keys that were there count on/, 30), 'a child that begins while the file is away';
     taken('has the keys of the parent', elsewhere($one)->list);
     rename "$file.away", $file or die "$file: $!";

@@ -242,6 +242,7 @@ subtest 'many at once' => sub {
     ok $httpd->start, 'starts' or diag $httpd->console;
     my ($one, $few, $boss) = map { signer($httpd, $_) } qw(one few boss);
 
+    $httpd->log->tolerate(qr/AH00161/); # prefork has twelve children, and some may be late
     my $now = time; # of all: one that is overtaken by a later one would be stale
     my @codes = at_once(8, sub { map { code($one->put('app', 'same', { url => $A, weight => 1 + ($_[0] + $_) % 50 }, created => $now)) } 1 .. 8 });
     is join(' ', grep { $_ && $_ ne 'conflict' } map { split / /, $_, -1 } @codes), '', 'changes of one member: done, or a conflict';
@@ -349,17 +350,21 @@ subtest 'nothing is lost' => sub {
     cmp_ok $b->{drain_in}, '>', 3000, 'not less';
     is code($one->show('app', 'gone')), 'unknown-member', 'and who left does not come back';
 
-    $httpd->log->tolerate(qr/exit signal Killed/);
-    my %there;
+    $httpd->log->tolerate(qr/exit signal Killed|AH1039[23]/);
+    my (%there, @killed);
     for my $n (1 .. 40) {
         my ($child) = $n % 5 ? () : $httpd->children;
         kill KILL => $child if $child;
+        push @killed, $child // ();
         my $answer = eval { $one->put('app', "k$n", { url => $C }) } // {};
         $there{"k$n"} = 1 if ($answer->{status} // 0) == 201;
         my $removed = $n % 3 ? {} : eval { $one->remove('app', "k$n") } // {};
-        delete $there{"k$n"} if ($removed->{status} // 0) == 204;
-        $there{"k$n"} = 'perhaps' if $n % 3 == 0 && $there{"k$n"};
+        my $is_out = ($removed->{status} // 0) == 204;
+        delete $there{"k$n"} if $is_out;
+        $there{"k$n"} = 'perhaps' if $n % 3 == 0 && !$is_out;
     }
+    # One that is killed may take a connection with it.
+    wait_until(sub { !grep { kill 0, $_ } @killed }, 30);
     cmp_ok scalar(keys %there), '>', 15, 'children are killed amid registrations';
     my $check = sub {
         my ($when) = @_;

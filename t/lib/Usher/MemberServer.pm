@@ -41,8 +41,8 @@ sub port { $_[0]{port} }
 sub url  { return "http://127.0.0.1:$_[0]{port}/usher-register" }
 
 # on(regex of "METHOD uri", what is answered): status, code, message, date (the header),
-# after (Retry-After), delay (seconds), raw (all bytes), requests, sessions (left of the
-# member), state; times => how often, default always. Newer rules go first.
+# after (Retry-After), hold (a file: answered once it is there), raw (all bytes), requests,
+# sessions (left of the member), state; times => how often, default always. Newer rules go first.
 sub on {
     my ($self, $match, %answer) = @_;
 
@@ -78,7 +78,8 @@ sub requests {
     my ($self, $match) = @_;
 
     open my $fh, '<', "$self->{dir}/journal" or return;
-    my @found = grep { !$match || "$_->{method} $_->{uri}" =~ $match } map { $json->decode($_) } <$fh>;
+    # A line that is being written has no end yet.
+    my @found = grep { !$match || "$_->{method} $_->{uri}" =~ $match } map { $json->decode($_) } grep { /\n\z/ } <$fh>;
     return @found;
 }
 
@@ -131,7 +132,7 @@ sub _serve {
 
     $request->{wrong} = $self->_wrong($request);
     my ($status, $answer) = $request->{wrong} ne '' ? (401, _error('bad-signature', $request->{wrong})) : $self->_answer($request, $rule);
-    Time::HiRes::sleep($rule->{delay}) if $rule->{delay};
+    wait_until { -e $rule->{hold} } 60 if $rule->{hold};
     my $text = defined $answer ? $json->encode($answer) : '';
     my $bytes = $rule->{raw} // join "\r\n", "HTTP/1.1 $status Whatever", 'Date: ' . ($rule->{date} // strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime)),
         ($rule->{after} ? "Retry-After: $rule->{after}" : ()), 'Content-Type: application/json', 'Content-Length: ' . length $text,

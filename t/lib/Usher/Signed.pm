@@ -22,7 +22,6 @@ my $count = 0;
 #   location  => '/usher-register'
 #   authority => what Host says, default 127.0.0.1:PORT
 #   host, from, tls => as Usher::Client's
-#   keep      => 1: all requests on one connection
 sub new {
     my ($class, %opt) = @_;
 
@@ -33,7 +32,7 @@ sub new {
 sub with {
     my ($self, %opt) = @_;
 
-    return bless { %$self, client => undef, %opt }, ref $self;
+    return bless { %$self, %opt }, ref $self;
 }
 
 sub put       { my ($s, $cluster, $route, $member, @spoil) = @_; return $s->call('PUT', "/members/$cluster/$route", $member, @spoil) }
@@ -97,16 +96,11 @@ sub call {
 # Sends what text() made, as often as one likes.
 sub send {
     my ($self, $text, $method) = @_;
-    my $client = $self->{client};
+    my $client = Usher::Client->new(port => $self->{port}, map { $self->{$_} ? ($_ => $self->{$_}) : () } qw(host from tls))
+        // die "connect to port $self->{port}: $!\n";
 
-    if (!$client) {
-        $client = Usher::Client->new(port => $self->{port}, map { $self->{$_} ? ($_ => $self->{$_}) : () } qw(host from tls))
-            // die "connect to port $self->{port}: $!\n";
-        $self->{client} = $client if $self->{keep};
-    }
     $client->send($text);
     my $answer = $client->answer(head => ($method // '') eq 'HEAD', timeout => 30);
-    delete $self->{client} if !$answer->{status} || grep { lc $_->[0] eq 'connection' && lc $_->[1] eq 'close' } @{ $answer->{headers} };
     $answer->{json} = eval { $json->decode($answer->{body}) };
     return $answer;
 }
