@@ -10,7 +10,8 @@ use Usher::Httpd ();
 
 our @EXPORT = qw(core_conf core_httpd ask background answer_of);
 
-# Several children whatever the MPM, so that they have something to share.
+# Several children whatever the MPM, so that they have something to share; and room for more than
+# there are clients in any test, also while some of those that were killed still count.
 sub core_conf {
     my ($more) = @_;
 
@@ -18,8 +19,8 @@ sub core_conf {
 <IfModule mpm_prefork_module>
     StartServers 4
     MinSpareServers 4
-    MaxSpareServers 12
-    MaxRequestWorkers 12
+    MaxSpareServers 24
+    MaxRequestWorkers 24
 </IfModule>
 <IfModule !mpm_prefork_module>
     StartServers 4
