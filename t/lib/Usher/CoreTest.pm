@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 use Exporter 'import';
 use HTTP::Tiny ();
 use Usher::Httpd ();
+use Usher::Wait;
 
 our @EXPORT = qw(core_conf core_httpd ask background answer_of);
 
@@ -48,7 +49,7 @@ sub core_httpd {
 sub ask {
     my ($httpd, $command, $timeout) = @_;
     # POST, as HTTP::Tiny sends a GET again when its connection was cut
-    my $res = HTTP::Tiny->new(timeout => $timeout // 30, keep_alive => 0, proxy => undef)
+    my $res = HTTP::Tiny->new(timeout => $timeout // 30 * patience, keep_alive => 0, proxy => undef)
         ->post($httpd->url("/t?$command"));
 
     return { status => $res->{status}, text => $res->{content}, $res->{content} =~ /(\w+)=(-?\w+)/g };
