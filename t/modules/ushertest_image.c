@@ -96,8 +96,8 @@ static void show(request_rec *r)
     const test_opened_t *opened = ushertest_core->image_begin(image, &hold);
 
     ushertest_core->image_state(image, &state);
-    ap_rprintf(r, "pid=%d is=%d there=%d number=%u size=%d reread=%d readers=%u\nwrong: %s.\nerror: %s.\n",
-               (int)getpid(), opened ? sum(opened) : 0, state.is_there,
+    ap_rprintf(r, "pid=%d is=%d there=%d number=%u size=%d reread=%d readers=%u\n"
+               "wrong: %s.\nerror: %s.\n", (int)getpid(), opened ? sum(opened) : 0, state.is_there,
                ushertest_core->image_number(image), (int)state.size, state.is_reread,
                atomic_load(&shm->readers), state.wrong, declare_error ? declare_error : "");
     if (opened) {
