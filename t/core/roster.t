@@ -24,12 +24,12 @@ subtest 'all children know the same' => sub {
     my $changes = told(changes => 'app')->{changes};
     is told(enter => 'app,a,10')->{rv}, 'done', 'one signs in';
     is told(event => '')->{was}, 1, 'who makes the checks is told';
-    my %pids;
-    for (1 .. 40) {
+    my (%pids, $n);
+    wait_until {
         my $is = told(get => 'app,a');
-        is "$is->{version} $is->{whole}", '10 1', 'it is there' or last;
         $pids{ ask($httpd, 'pid')->{pid} } = 1;
-    }
+        !is("$is->{version} $is->{whole}", '10 1', 'it is there') || ++$n >= 40 && keys %pids > 1;
+    };
     cmp_ok scalar keys %pids, '>', 1, 'for several children';
     is told(enter => 'app,a,10')->{rv}, 'older', 'the same again changes nothing';
     is told(enter => 'app,a,9')->{rv}, 'older', 'nor does an older one';
@@ -85,7 +85,7 @@ subtest 'full' => sub {
 };
 
 subtest 'writers that are killed' => sub {
-    $httpd->log->tolerate(qr/USHER1018: memory "roster"|AH00052|AH1039[23]: children are killed successively/);
+    $httpd->log->tolerate(qr/USHER1018|AH00052|AH1039[23]: children are killed successively/);
     my %version = map { $_ => 100 } 1 .. 3;
     my ($killed, $bad) = (0, 0);
     for my $round (1 .. 12) {

@@ -35,14 +35,16 @@ sub rows {
     return { map { s/ +//gr =~ /^(k\d+)[\t|](\d)[\t|](\d+)[\t|](\d+)$/ ? ($1 => [$2, $3, $4]) : () } split /\n/, $text };
 }
 
-# One test: all know what the database has.
+# One test: all know what the database has. A change that nobody waited for any longer may still
+# be made.
 sub all_same {
     my ($db, $name, @nodes) = @_;
-    my $want = rows($db);
+    my $want;
     my $text = sub { my ($cells) = @_; join ' ', map { "$_=@{$cells->{$_}}" } sort keys %$cells };
     my ($differs) = ('');
 
     wait_until {
+        $want = rows($db);
         ($differs) = grep { $text->(cells($_)) ne $text->($want) } @nodes;
         !$differs;
     } $limit;
@@ -66,7 +68,8 @@ sub start {
 }
 
 # In a process of its own, one change after another, of cells that a text with %d names, until the
-# file is there: what became of each, { done => [[key, number, was]...] }.
+# file is there: what became of each, { done => [[key, number, was]...] }. Another file, with
+# ".done" behind its name, has a byte for each that was done.
 sub writer {
     my ($httpd, $stop, $change) = @_;
 
@@ -74,11 +77,13 @@ sub writer {
     my $pid = fork // die "fork: $!";
     if (!$pid) {
         close $read;
+        open my $done, '>', "$stop.done" or die "$stop.done: $!";
         for (my $n = 1; !-e $stop; ++$n) {
             my ($key, $number, @more) = $change->($n);
             my $answer = put_soon($httpd, join ',', $key, $number, @more);
             print $write join(' ', $answer->{result} // 'none', $key, $number, $answer->{was} // 0), "\n";
             $write->flush;
+            syswrite $done, '.' if ($answer->{result} // '') eq 'done';
         }
         POSIX::_exit(0);
     }
@@ -147,7 +152,7 @@ sub amid_writes {
     my $stop = $db->root . "/amid$from";
     my $job = writer($one, $stop, sub { ('k' . ($from + $_[0]), $_[0], 0) });
 
-    wait_until { cells($one)->{ 'k' . ($from + 5) } } $limit;
+    wait_until { (-s "$stop.done" // 0) > 5 } $limit;
     $happens->();
     touch($stop);
     my $by = written($job);

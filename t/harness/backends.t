@@ -21,17 +21,28 @@ my $short = http_answer(200, $text, 'twelve bytes');
 
 # What the backend sends for GET $uri, and how it ends.
 sub fetch {
-    my ($backend, $uri, $seconds) = @_;
+    my ($backend, $uri) = @_;
     my $client = $backend->client;
 
     $client->send(http_request(GET => $uri));
-    return $client->read_all($seconds);
+    return $client->read_all;
+}
+
+# Waits until so many bytes have come, which are still to be read.
+sub has_come {
+    my ($client, $length) = @_;
+
+    return $client->until(sub { length ${ $_[0] } >= $length || undef });
 }
 
 # One test: the backend's answer to GET $uri is these bytes and this end.
 sub sends {
     my ($backend, $uri, $bytes, $end, $name) = @_;
-    my ($got, $how) = fetch($backend, $uri, $end eq 'timeout' ? 0.1 : 10);
+    my $client = $backend->client;
+
+    $client->send(http_request(GET => $uri));
+    has_come($client, length $bytes);
+    my ($got, $how) = $client->read_all($end eq 'timeout' ? 0.1 : 10);
 
     return ok($got eq $bytes && $how eq $end, $name)
         || !diag("got ", length $got, " bytes and '$how', expected ", length $bytes, " and '$end'");
@@ -191,6 +202,7 @@ subtest 'how an answer ends, as the client sees it' => sub {
         $backend->on("/$name", $play);
         my $client = $backend->client;
         $client->send(http_request(GET => "/$name"));
+        has_come($client, length($short) - 5) if $name eq 'stalled';
         my $answer = $client->answer(timeout => $name eq 'stalled' ? 0.2 : 10);
         is_deeply([@$answer{qw(end complete framing body_len)}], \@expected, $name);
     }
@@ -302,6 +314,7 @@ subtest 'the connection' => sub {
     is(join('/', $backend->client->read_all), '/reset', 'accept and reset');
     my $client = $backend->client;
     $client->send(http_request(GET => '/'));
+    ok((wait_until { defined +($backend->connections)[-1]{holding} }), 'the third one');
     is(join('/', $client->read_all(0.1)), '/timeout', 'accept and stall');
     my $eager = $backend->client;
     $eager->until(sub { ${ $_[0] } =~ /early/ || undef });

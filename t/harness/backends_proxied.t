@@ -20,9 +20,9 @@ my $ajp = Usher::Backend->new(protocol => 'ajp');
 my $unix = Usher::Backend->new(unix => 1);
 my $httpd = Usher::Httpd->new(usher => [], modules => [qw(proxy proxy_http proxy_ajp)], conf => <<"EOT");
 ProxyPass /http/ @{[ $http->url('/') ]} retry=0
-ProxyPass /ajp/ @{[ $ajp->url('/') ]} retry=0 secret=s3cret ping=2
+ProxyPass /ajp/ @{[ $ajp->url('/') ]} retry=0 secret=s3cret ping=@{[ 5 * patience ]}
 ProxyPass /unix/ "@{[ $unix->url('/') ]}"
-ProxyTimeout 10
+ProxyTimeout @{[ 10 * patience ]}
 EOT
 ok($httpd->start, 'httpd starts') or diag $httpd->console;
 my $port = $httpd->port;

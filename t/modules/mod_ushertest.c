@@ -11,7 +11,7 @@
  *                             ?store ?image ?reads=LETTER
  *   UsherTestSecrets On       opens secrets of registered members: ushertest_roster.c
  *   UsherTestLayout 1|2       layout of the piece "test"
- *   UsherTestTick duration    how long the work on the tick takes
+ *   UsherTestTick duration    how long the work on the tick takes; off: it changes nothing
  *   UsherTestMembers N        members asked for in post_config
  *   UsherTestStore            keeps cells in the store
  *   UsherTestImage PATH       a file of data: ushertest_image.c
@@ -53,6 +53,10 @@ static const char *set_layout(cmd_parms *cmd, void *dummy, const char *arg)
 
 static const char *set_tick(cmd_parms *cmd, void *dummy, const char *arg)
 {
+    if (!strcmp(arg, "off")) {
+        conf_of(cmd->server)->tick = -1;
+        return NULL;
+    }
     if (usher_duration_parse(&conf_of(cmd->server)->tick, arg, strlen(arg)) != APR_SUCCESS) {
         return usher_conf_refuse(cmd, apr_psprintf(cmd->pool, "\"%s\": a duration such as 500ms", arg));
     }
@@ -290,7 +294,7 @@ static const command_rec test_cmds[] = {
     AP_INIT_TAKE1("UsherTestLayout", set_layout, NULL, RSRC_CONF, "1 or 2"),
     AP_INIT_TAKE1("UsherTestMembers", set_members, NULL, RSRC_CONF, "a number"),
     AP_INIT_NO_ARGS("UsherTestStore", set_store, NULL, RSRC_CONF, "nothing"),
-    AP_INIT_TAKE1("UsherTestTick", set_tick, NULL, RSRC_CONF, "a duration"),
+    AP_INIT_TAKE1("UsherTestTick", set_tick, NULL, RSRC_CONF, "a duration, or off"),
     { NULL }
 };
 

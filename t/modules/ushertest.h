@@ -10,7 +10,7 @@
 
 typedef struct {
     apr_uint32_t layout;       /* UsherTestLayout */
-    apr_interval_time_t tick;  /* UsherTestTick: how long the work takes */
+    apr_interval_time_t tick;  /* UsherTestTick: how long the work takes; -1: off */
     int members;               /* UsherTestMembers: asked for in post_config */
     int store;                 /* UsherTestStore: cells in the store */
     const char *image;         /* UsherTestImage: a file */
@@ -25,7 +25,7 @@ typedef struct {
     _Atomic apr_uint32_t in_tick; /* pid, while the work runs */
     _Atomic apr_uint32_t overlaps;
     _Atomic apr_uint32_t cuts; /* work whose process ended before it did */
-    apr_uint32_t pad;
+    _Atomic apr_uint32_t readers; /* requests that read an image without a pause */
     _Atomic apr_uint32_t last_pid;
     apr_uint32_t layout; /* 1: accounts in whole coins; 2: in hundredths */
     _Atomic apr_uint64_t repairs;

@@ -92,13 +92,14 @@ static void show(request_rec *r)
 {
     usher_image_state_t state;
     usher_image_hold_t hold;
+    const ushertest_shm_t *shm = ushertest_core->memory_base(ushertest_memory, NULL);
     const test_opened_t *opened = ushertest_core->image_begin(image, &hold);
 
     ushertest_core->image_state(image, &state);
-    ap_rprintf(r, "pid=%d is=%d there=%d number=%u size=%d reread=%d\nwrong: %s.\nerror: %s.\n",
-               (int)getpid(), opened ? sum(opened) : 0, state.is_there,
-               ushertest_core->image_number(image), (int)state.size, state.is_reread, state.wrong,
-               declare_error ? declare_error : "");
+    ap_rprintf(r, "pid=%d is=%d there=%d number=%u size=%d reread=%d readers=%u\n"
+               "wrong: %s.\nerror: %s.\n", (int)getpid(), opened ? sum(opened) : 0, state.is_there,
+               ushertest_core->image_number(image), (int)state.size, state.is_reread,
+               atomic_load(&shm->readers), state.wrong, declare_error ? declare_error : "");
     if (opened) {
         ushertest_core->image_end(image, &hold);
     }
@@ -106,10 +107,12 @@ static void show(request_rec *r)
 
 static void reads(request_rec *r, char until)
 {
+    ushertest_shm_t *shm = ushertest_core->memory_base(ushertest_memory, NULL);
     apr_time_t end = apr_time_now() + READS_LIMIT;
     int n = 0, torn = 0, none = 0, changes = 0;
     char was = 0;
 
+    atomic_fetch_add(&shm->readers, 1);
     while (apr_time_now() < end && was != until) {
         usher_image_hold_t hold;
         const test_opened_t *opened = ushertest_core->image_begin(image, &hold);
@@ -127,6 +130,7 @@ static void reads(request_rec *r, char until)
             ushertest_core->image_end(image, &hold);
         }
     }
+    atomic_fetch_sub(&shm->readers, 1);
     ap_rprintf(r, "reads=%d torn=%d none=%d changes=%d\n", n, torn, none, changes);
 }
 

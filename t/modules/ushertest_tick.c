@@ -19,7 +19,9 @@ static void work(void *baton, server_rec *s, apr_pool_t *ptemp)
     atomic_store(&shm->last_pid, pid);
     /* Changes memory as well, at each tick: a child that ends must not end in
      * the middle of that. */
-    ushertest_move(0);
+    if (conf->tick >= 0) {
+        ushertest_move(0);
+    }
     if (conf->tick > 0) {
         apr_sleep(conf->tick);
     }

@@ -1,5 +1,6 @@
 /* A wall clock that jumps, for LD_PRELOAD (t/register/leases.t): so many seconds are added to it
- * as the file $USHERTEST_CLOCK says, which is read at each call. Other clocks are as they are.
+ * as the file $USHERTEST_CLOCK says, which is read at each call; and a machine that was booted
+ * $USHERTEST_BOOTED seconds earlier (t/core/registry.t). Other clocks are as they are.
  *
  * Asked of the kernel alone: a sanitizer wants to know the time before libc is ready. */
 #include <fcntl.h>
@@ -31,6 +32,9 @@ int clock_gettime(clockid_t which, struct timespec *time)
 
     if (!rc && which == CLOCK_REALTIME) {
         time->tv_sec += clock_offset();
+    }
+    if (!rc && which == CLOCK_BOOTTIME && getenv("USHERTEST_BOOTED")) {
+        time->tv_sec += strtol(getenv("USHERTEST_BOOTED"), NULL, 10);
     }
     return rc;
 }

@@ -7,11 +7,12 @@ use warnings FATAL => 'all';
 use Exporter 'import';
 use HTTP::Tiny ();
 use Usher::Httpd ();
+use Usher::Wait;
 
 our @EXPORT = qw(core_conf core_httpd ask background answer_of);
 
 # Several children whatever the MPM, so that they have something to share; and room for more than
-# any test uses at a time, as httpd warns where less than MinSpareServers would be left.
+# there are clients in any test, also while some of those that were killed still count.
 sub core_conf {
     my ($more) = @_;
 
@@ -19,7 +20,7 @@ sub core_conf {
 <IfModule mpm_prefork_module>
     StartServers 4
     MinSpareServers 4
-    MaxSpareServers 12
+    MaxSpareServers 24
     MaxRequestWorkers 24
 </IfModule>
 <IfModule !mpm_prefork_module>
@@ -48,7 +49,7 @@ sub core_httpd {
 sub ask {
     my ($httpd, $command, $timeout) = @_;
     # POST, as HTTP::Tiny sends a GET again when its connection was cut
-    my $res = HTTP::Tiny->new(timeout => $timeout // 30, keep_alive => 0, proxy => undef)
+    my $res = HTTP::Tiny->new(timeout => $timeout // 30 * patience, keep_alive => 0, proxy => undef)
         ->post($httpd->url("/t?$command"));
 
     return { status => $res->{status}, text => $res->{content}, $res->{content} =~ /(\w+)=(-?\w+)/g };

@@ -11,9 +11,10 @@ use Usher::Wait;
 # a sanitizer's report. [module:level] is in every line of httpd's own format.
 my $crash = qr/exit[ ]signal|AH00060|AddressSanitizer|LeakSanitizer|runtime[ ]error:/x;
 # What is slow where the machine stalls: regular work (USHER1020), the end of a child that was
-# told to end (AH00045), so that those of the next generation find less room, as each MPM says
-# in its own words (worker: AH00287, AH00288; event: AH03490, AH10159; prefork: AH00161).
-my $stall = $ENV{USHER_PATIENCE} ? qr/USHER1020|AH00045|AH00161|AH0028[78]|AH03490|AH10159/ : qr/(?!)/;
+# told to end (AH00045), so that those of the next generation find less room; and a parent that
+# sees late which children it has: few that are idle, or several that a test has killed.
+my $stall = $ENV{USHER_PATIENCE}
+    ? qr/USHER1020|AH00045|AH00161|AH0028[678]|AH00484|AH03490|AH10159|AH1039[23]/ : qr/(?!)/;
 my $alarming = qr/\[\w*:(?:warn|error|crit|alert|emerg)\]|$crash/x;
 
 sub new {

@@ -33,9 +33,10 @@ sub wait_until(&;$) {
     my $end = Time::HiRes::time() + patient($limit // 10);
 
     while (1) {
+        my $is_last = Time::HiRes::time() >= $end; # a stall may come between this and the look
         my $value = $condition->();
         return $value if $value;
-        return if Time::HiRes::time() >= $end;
+        return if $is_last;
         Time::HiRes::sleep(0.02);
     }
 }
