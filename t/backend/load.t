@@ -78,6 +78,16 @@ sub served {
     }, 15);
 }
 
+# Each client has asked since, and so has met what became of the connection that it had.
+sub all_have_asked {
+    my %left = map { $_ => 1 } 1 .. $load->{clients};
+
+    return $load->wait_for(sub {
+        delete $left{ $_->{id} =~ s/-.*//r };
+        return !%left;
+    }, 15);
+}
+
 sub crash_backends {
     for my $backend (@backends[0, 1]) {
         my $from = now();
@@ -133,6 +143,7 @@ sub kill_children {
         kill 'KILL', $children[rand @children];
         sleep 0.15;
         ok served(), 'a child of httpd is killed: the service goes on';
+        ok all_have_asked(), 'for all clients';
         window('a child of httpd is killed', $from);
     }
     return;
@@ -140,16 +151,21 @@ sub kill_children {
 
 sub restart_httpd {
     my $from = now();
+    my @old = $httpd->children;
 
     ok $httpd->graceful, 'httpd restarts gracefully';
     ok served(), 'the service goes on';
+    ok((wait_until { my %left = map { $_ => 1 } $httpd->children; !grep { $left{$_} } @old } 30), 'those before are gone');
+    ok all_have_asked(), 'all clients have asked the new ones';
     window('httpd restarts gracefully', $from);
     return;
 }
 
 my $began = now();
 ok served(map { $_->name } @backends), 'all backends are asked';
-sleep 0.5;    # UsherReplayBudget: so that there are requests of which some may be replayed
+# UsherReplayBudget: so that there are requests of which some may be replayed, as many as clients
+# may have at one backend.
+ok((wait_until { my %at; $at{ $_->{path} }++ for $load->requests; keys %kind == grep { $_ >= 100 } values %at } 15), 'a hundred times');
 for (1 .. $rounds) {
     crash_backends();
     restart_httpd();
