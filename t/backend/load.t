@@ -34,11 +34,12 @@ my $conf = <<'EOT';
 <IfModule !mpm_prefork_module>
     StartServers 3
     ServerLimit 32
-    ThreadLimit 16
-    ThreadsPerChild 16
+    # More than clients: a child whose threads are all busy closes idle connections.
+    ThreadLimit 32
+    ThreadsPerChild 32
     MinSpareThreads 24
-    MaxSpareThreads 96
-    MaxRequestWorkers 96
+    MaxSpareThreads 192
+    MaxRequestWorkers 192
 </IfModule>
 MaxKeepAliveRequests 0
 UsherBackendRest rest=1s slowstart=1s
