@@ -172,10 +172,14 @@ my %body = (
 for my $name (sort keys %body) {
     subtest "within a body: $name" => sub {
         for my $version ('1.1', '1.0') {
-            $backend->clear;
             # A moment between them, so that the head is on its way to the client.
-            $backend->on('/a', [ajp_send_headers(200, [@type]), ajp_body_chunk('first'), ajp_body_chunk(''), stall(0.05), $body{$name}, stall]);
-            my $answer = ask($httpd, GET => '/one/a', ['X-Id' => 'b'], undef, version => $version);
+            my $answer;
+            in_calm {
+                $backend->clear;
+                $backend->on('/a', [ajp_send_headers(200, [@type]), ajp_body_chunk('first'), ajp_body_chunk(''), stall(0.05), $body{$name}, stall]);
+                $answer = ask($httpd, GET => '/one/a', ['X-Id' => 'b'], undef, version => $version);
+                ($answer->{status} // 0) != 502;
+            };
             is($answer->{status}, 200, "HTTP/$version: begun");
             ok(!$answer->{complete}, 'not taken for complete') or diag tells($answer);
             like($answer->{end}, $version eq '1.0' ? qr/^reset$/ : qr/^(?:closed|reset)$/, 'ended by a cut');

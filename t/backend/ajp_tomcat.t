@@ -298,10 +298,18 @@ sub events {
 subtest 'events, one by one' => sub {
     # The page is compiled before the time counts.
     ask($httpd, GET => "/small/$_.jsp?n=1&ms=1") for qw(events async);
-    my @events = events('/small/events.jsp?n=20&ms=400', 3);
+    my @events;
+    # Where we are held up several are there at once, and all of them late.
+    in_calm {
+        @events = events('/small/events.jsp?n=20&ms=400', 3);
+        !grep { $events[$_][1] - $events[0][1] <= 0.4 * $_ - 0.3 } 1 .. $#events;
+    };
     is scalar(@events), 3, 'events arrive while the answer goes on';
     cmp_ok $events[$_][1] - $events[0][1], '>', 0.4 * $_ - 0.3, 'one by one' for 1 .. $#events;
-    @events = events('/small/async.jsp?n=20&ms=200', 3);
+    in_calm {
+        @events = events('/small/async.jsp?n=20&ms=200', 3);
+        !grep { $_->[1] - $_->[2] >= 1 } @events;
+    };
     is scalar(@events), 3, 'the same from an asynchronous servlet';
     cmp_ok $_->[1] - $_->[2], '<', 1, sprintf 'event %d arrives %.3f s after it was sent', $_->[0], $_->[1] - $_->[2] for @events;
 };

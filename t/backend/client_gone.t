@@ -65,9 +65,9 @@ for my $moment (@moments) {
             if ($bytes) {
                 $client->until(sub { ${ $_[0] } =~ /\r\n\r\nx{$bytes}/ || undef }, 5);
             } elsif ($name =~ /large/) {
-                # until nothing moves any more
-                my $last = -1;
-                wait_until { my $now = $client->wire->{received}; my $was = $last; $client->wire->read_more(0.01, 1) if $now < 1000; $last = $now; $now == $was } 2;
+                # until it has begun, and nothing moves any more
+                $client->until(sub { length ${ $_[0] } > 1000 || undef }, 5);
+                wait_until { 0 } 0.3;
             }
             my $start = time;
             $client->reset;

@@ -34,11 +34,12 @@ my $conf = <<'EOT';
 <IfModule !mpm_prefork_module>
     StartServers 3
     ServerLimit 32
-    ThreadLimit 16
-    ThreadsPerChild 16
+    # More than clients: a child whose threads are all busy closes idle connections.
+    ThreadLimit 32
+    ThreadsPerChild 32
     MinSpareThreads 24
-    MaxSpareThreads 96
-    MaxRequestWorkers 96
+    MaxSpareThreads 192
+    MaxRequestWorkers 192
 </IfModule>
 MaxKeepAliveRequests 0
 UsherBackendRest rest=1s slowstart=1s
@@ -75,6 +76,16 @@ sub served {
     return $load->wait_for(sub {
         delete @missing{ "$_->{path} $_->{by}", "$_->{path} any" } if $_->{end} eq 'ok';
         return !%missing;
+    }, 15);
+}
+
+# Each client has asked since, and so has met what became of the connection that it had.
+sub all_have_asked {
+    my %left = map { $_ => 1 } 1 .. $load->{clients};
+
+    return $load->wait_for(sub {
+        delete $left{ $_->{id} =~ s/-.*//r };
+        return !%left;
     }, 15);
 }
 
@@ -133,6 +144,7 @@ sub kill_children {
         kill 'KILL', $children[rand @children];
         sleep 0.15;
         ok served(), 'a child of httpd is killed: the service goes on';
+        ok all_have_asked(), 'for all clients';
         window('a child of httpd is killed', $from);
     }
     return;
@@ -140,16 +152,21 @@ sub kill_children {
 
 sub restart_httpd {
     my $from = now();
+    my @old = $httpd->children;
 
     ok $httpd->graceful, 'httpd restarts gracefully';
     ok served(), 'the service goes on';
+    ok((wait_until { my %left = map { $_ => 1 } $httpd->children; !grep { $left{$_} } @old } 30), 'those before are gone');
+    ok all_have_asked(), 'all clients have asked the new ones';
     window('httpd restarts gracefully', $from);
     return;
 }
 
 my $began = now();
 ok served(map { $_->name } @backends), 'all backends are asked';
-sleep 0.5;    # UsherReplayBudget: so that there are requests of which some may be replayed
+# UsherReplayBudget: so that there are requests of which some may be replayed, as many as clients
+# may have at one backend.
+ok((wait_until { my %at; $at{ $_->{path} }++ for $load->requests; keys %kind == grep { $_ >= 100 } values %at } 15), 'a hundred times');
 for (1 .. $rounds) {
     crash_backends();
     restart_httpd();
