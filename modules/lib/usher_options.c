@@ -130,21 +130,6 @@ static const char *options_set_one(apr_pool_t *p, void *into, const usher_option
                         options_names(p, options));
 }
 
-/* The last one would win, and nobody would see that the first one does nothing. */
-static const char *options_why_twice(apr_pool_t *p, char *const argv[], int i)
-{
-    apr_size_t len = strcspn(argv[i], "=");
-    int before;
-
-    for (before = 0; before < i; ++before) {
-        if (strcspn(argv[before], "=") == len && !strncmp(argv[before], argv[i], len)) {
-            return apr_psprintf(p, "\"%s\": %.*s is given twice, \"%s\" before", argv[i], (int)len,
-                                argv[i], argv[before]);
-        }
-    }
-    return NULL;
-}
-
 const char *usher_options_set(apr_pool_t *p, void *into, apr_size_t size,
                               const usher_option_t *options, int argc, char *const argv[])
 {
@@ -155,7 +140,6 @@ const char *usher_options_set(apr_pool_t *p, void *into, apr_size_t size,
 
     for (i = 0; i < argc && !reason; ++i) {
         reason = options_set_one(p, set, options, argv[i]);
-        reason = reason ? reason : options_why_twice(p, argv, i);
     }
     if (!reason) {
         memcpy(into, set, size);

@@ -36,8 +36,7 @@ typedef struct usher_option_t {
  * @param size     of that struct
  * @param options  ends with a NULL name
  * @param argv     its texts are kept where an option is a text
- * @return NULL; else what is wrong and what is allowed, and nothing is set. A key that is given
- *         twice is refused: the first one would do nothing
+ * @return NULL; else what is wrong and what is allowed, and nothing is set
  */
 const char *usher_options_set(apr_pool_t *p, void *into, apr_size_t size,
                               const usher_option_t *options, int argc, char *const argv[]);
