@@ -229,8 +229,7 @@ subtest 'answers over HTTP' => sub {
         variables => [$ok, 'passed', 'expect="\'' . join(' ', map { "%{$_}" } @variables) . q(' =~ m#GET .*200#")],
     );
     $a->on("/$_", $cases{$_}[0]) for keys %cases;
-    my $more = sub { my $keys = $_[0] // ''; return $keys eq $time ? $time : "timeout=30s $keys" };
-    my $httpd = checked_httpd(clusters($A, map { $_ => "http path=/$_ interval=1h " . $more->($cases{$_}[2]) } keys %cases));
+    my $httpd = checked_httpd(clusters($A, map { $_ => "http path=/$_ interval=1h timeout=30s " . ($cases{$_}[2] // '') } keys %cases));
     $httpd->log->tolerate(qr/USHER3045/);
     ok $httpd->start, 'starts' or diag $httpd->console;
     for my $name (sort keys %cases) {
